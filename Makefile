@@ -1,0 +1,65 @@
+# Every habit in one word.  Needs Python 3.11, pip and make; everything else lands in .venv.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# PyTorch publishes its CPU builds on an index of its own; it is asked only where pip finds none by itself.
+TORCH ?= torch==2.13.0+cpu
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+DATA ?=
+ONCE ?=
+
+.PHONY: help setup setup-dev demo test test-heavy check format load
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	  || { echo "make: Python 3.11 is needed; name it with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.torch: | $(BIN)/python
+	@echo "installing PyTorch (CPU build)"
+	@$(PIP) install "$(TORCH)" 2>/dev/null || $(PIP) install --index-url $(TORCH_CPU_INDEX) "$(TORCH)"
+	@touch $@
+
+$(VENV)/.local: pyproject.toml $(VENV)/.torch
+	@echo "installing the stack"
+	@$(PIP) install --editable ".[local]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.local
+	@echo "installing the developer's tools"
+	@$(PIP) install --editable ".[dev]"
+	@touch $@
+
+setup: $(VENV)/.local ## fill .venv with what the stack needs
+setup-dev: $(VENV)/.dev ## the same, with the tools for tests and checks
+
+demo: $(VENV)/.local ## build a small bundle, start the stack, show recommendations (ONCE=1, DATA=DIR)
+	@$(BIN)/rankgr demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)")
+
+# Two test processes on two cores: more threads than that only wait for each other.
+test test-heavy: export OMP_NUM_THREADS = 1
+
+test: $(VENV)/.dev ## all but the heavy tests
+	$(BIN)/python -m pytest -n 2 -q -m "not heavy"
+
+test-heavy: $(VENV)/.dev ## what is slow or greedy
+	$(BIN)/python -m pytest -n 2 -q -m heavy
+
+check: $(VENV)/.dev ## format, lint, types, import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against loadtest/budgets.toml
+	$(BIN)/python -m loadtest.run
+
+format: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
