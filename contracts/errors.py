@@ -1,0 +1,109 @@
+"""Everything that can go wrong, as one closed tree; whether a retry may help is data.
+
+RankGRError
+|- BadInput               the caller's fault, final
+|  |- BadDataSet          a data directory that cannot be read as one
+|  |- BadBundle           a bundle that is damaged, foreign or inconsistent
+|  |- BadRequest          a request whose values make no sense together
+|  |- BadCursor           a paging cursor that is damaged or another user's
+|  |- PromptTooLong, UnknownToken
+|  |- BadMessage          a stream message that is no known event (poison)
+|- CursorGone             the list that a cursor pages through is no longer kept
+|- Unavailable            a dependency is down, retriable
+|  |- StoreDown, StreamDown, EngineDown
+|- Overloaded             too much is waiting, retriable later
+|  |- EngineBusy
+|- DeadlineExceeded       the answer would come too late
+|- EngineFailed           the model computed nonsense (NaN) for this request, final
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RankGRError(Exception):
+    """Root.  `retriable` says whether the same call may succeed later without change."""
+
+    retriable: ClassVar[bool] = False
+
+
+class BadInput(RankGRError):
+    """The caller's fault: the same call fails again."""
+
+
+class BadDataSet(BadInput):
+    """A data directory that cannot be read as a data set."""
+
+
+class BadBundle(BadInput):
+    """A bundle that is damaged, foreign or inconsistent."""
+
+
+class BadRequest(BadInput):
+    """A request whose values make no sense; the message names the field."""
+
+
+class BadCursor(BadInput):
+    """A paging cursor that is damaged or belongs to another user."""
+
+
+class PromptTooLong(BadInput):
+    """More prompt tokens than the model has positions for."""
+
+    def __init__(self, tokens: int, most: int) -> None:
+        super().__init__(f"the prompt has {tokens} tokens, the model takes at most {most}")
+
+
+class UnknownToken(BadInput):
+    """A prompt token outside the vocabulary."""
+
+    def __init__(self, token: int, vocabulary: int) -> None:
+        super().__init__(f"token {token} is outside the vocabulary of {vocabulary}")
+
+
+class BadMessage(BadInput):
+    """A stream message that is no known event."""
+
+
+class CursorGone(RankGRError):
+    """The list a cursor pages through is no longer kept; start again."""
+
+
+class Unavailable(RankGRError):
+    """A dependency does not answer."""
+
+    retriable = True
+
+
+class StoreDown(Unavailable):
+    """The candidate, history or ledger store does not answer."""
+
+
+class StreamDown(Unavailable):
+    """The event stream does not answer."""
+
+
+class EngineDown(Unavailable):
+    """The inference engine does not answer."""
+
+
+class Overloaded(RankGRError):
+    """Too much is waiting already."""
+
+    retriable = True
+
+
+class EngineBusy(Overloaded):
+    """The engine's queue is full."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"the engine's queue is full: {waiting} requests waiting")
+
+
+class DeadlineExceeded(RankGRError):
+    """The answer would come after its deadline."""
+
+
+class EngineFailed(RankGRError):
+    """The model computed no usable scores for this request."""

@@ -1,0 +1,102 @@
+"""What travels on the topics, versioned: fields are added, never renamed or reused.
+
+Writers are strict, readers ignore fields they do not know.  tests/contracts/golden holds one JSON per version.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.behaviors import Behavior
+from contracts.ids import EventIdField, ItemIdField, RequestIdField, TimestampMs, UserIdField
+
+MAX_RECENT = 1000
+MAX_SCENE_CHARACTERS = 64
+
+
+class Topic:
+    """Names of the topics; every one is keyed by user."""
+
+    TRIGGERS = "triggers"
+    INTERACTIONS = "interactions"
+    CANDIDATES = "candidates"
+    SAMPLES = "samples"
+    DEAD_LETTERS = "dead-letters"
+
+
+class Message(BaseModel):
+    """A frozen record of something that happened."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RecentInteraction(Message):
+    """One thing the user did, as a trigger tells it."""
+
+    item_id: ItemIdField
+    behavior: Behavior
+    timestamp: TimestampMs
+
+
+class RequestContext(Message):
+    """Circumstances of a request that the prompt may use; what is unknown stays None."""
+
+    device: str | None = Field(default=None, max_length=MAX_SCENE_CHARACTERS)
+
+
+class TriggerRequested(Message):
+    """Topic `triggers`: a user's request has begun, candidates are wanted."""
+
+    version: Literal[1] = 1
+    event_id: EventIdField
+    user_id: UserIdField
+    request_id: RequestIdField
+    accepted_at: TimestampMs
+    scene: str | None = Field(default=None, max_length=MAX_SCENE_CHARACTERS)
+    recent: tuple[RecentInteraction, ...] = Field(default=(), max_length=MAX_RECENT)
+    context: RequestContext = RequestContext()
+
+
+class InteractionRecorded(Message):
+    """Topic `interactions`: a user did something with an item."""
+
+    version: Literal[1] = 1
+    event_id: EventIdField
+    user_id: UserIdField
+    item_id: ItemIdField
+    behavior: Behavior
+    timestamp: TimestampMs
+    request_id: RequestIdField | None = None
+    position: int | None = Field(default=None, strict=True, ge=0, lt=2**31)
+    scene: str | None = Field(default=None, max_length=MAX_SCENE_CHARACTERS)
+
+
+class CandidatesComputed(Message):
+    """Topic `candidates`: what was computed for which request; pseudo-exposures come from it."""
+
+    version: Literal[1] = 1
+    event_id: EventIdField
+    user_id: UserIdField
+    request_id: RequestIdField
+    triggered_at: TimestampMs
+    generated_at: TimestampMs
+    model_version: str
+    catalog_version: str
+    item_ids: tuple[ItemIdField, ...]
+    stages_ms: dict[str, float] = {}
+    """How long each part of the way took: stream, prompt, the engine's own stages, store."""
+
+
+class DeadLetter(Message):
+    """Topic `dead-letters`: a message that could not be processed, with the reason."""
+
+    version: Literal[1] = 1
+    topic: str
+    group: str
+    key: str
+    payload: str
+    reason: str
+    attempts: int
+    buried_at: TimestampMs
