@@ -1,0 +1,109 @@
+"""Build a bundle: the use case behind `rankgr build` and `rankgr demo`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from contracts.errors import BadDataSet
+from contracts.manifest import Manifest
+from contracts.progress import Progress
+from model.build.catalogue import make_catalog
+from model.build.network import network_config, seed_code_embeddings
+from model.build.popular import popular_lists
+from model.build.presets import Preset
+from model.build.source import Source
+from model.bundle.new_items import feature_files
+from model.bundle.write import BundleContents, check_target, write_bundle
+from model.data.data_set import DataSet
+from model.data.log import Split
+from model.data.timelines import HeldOut, held_out, training_timelines
+from model.decoding.two_stage import TwoStageDecoder
+from model.evaluation.evaluate import evaluate
+from model.evaluation.recommender import Generative, Popularity
+from model.network.network import RankGRNetwork, network_from
+from model.prompt import PromptFormat
+from model.semantic_id.catalog import Catalog
+from model.training.fit import fit
+
+# Positives among the rank head's candidates at the start of training: its last bias begins at this prior.
+POSITIVE_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class BuildBundle:
+    """Turn a data set into a bundle; equal data, preset and seed give equal versions."""
+
+    preset: Preset
+    source: Source
+    progress: Progress
+    now: datetime
+
+    def __call__(self, data: DataSet, out: Path, *, replace: bool = False) -> Manifest:
+        """Build and write.  Raises BadDataSet, BadBundle, or OSError when the disk refuses."""
+        check_target(out, replace=replace)
+        timelines = list(training_timelines(data, self.preset.history_level))
+        if not timelines:
+            raise BadDataSet(f"{data.name}: no user has a training request with a history before it")
+        self.progress.begin("semantic ids", 1)
+        made = make_catalog(data, self.preset, self.source.seed)
+        self.progress.advance(1)
+        fmt = PromptFormat.create(
+            made.catalog.level_sizes,
+            data.log.scenes,
+            layout=self.preset.layout,
+            max_tokens=self.preset.max_tokens,
+            history_level=self.preset.history_level,
+        )
+        network = network_from(network_config(self.preset, fmt), self.source.seed)
+        network.initialise(self.source.seed, POSITIVE_SHARE)
+        seed_code_embeddings(network, made.quantiser.centroids)
+        fit(
+            network,
+            timelines,
+            fmt,
+            made.catalog,
+            dataclasses.replace(self.preset.fit, seed=self.source.seed),
+            self.progress,
+        )
+        metrics = self._evaluate(network, fmt, made.catalog, data)
+        contents = BundleContents(
+            network=network,
+            prompt_format=fmt,
+            catalog=made.catalog,
+            popular=popular_lists(data, made.catalog, self.preset.popular_items),
+            quantiser=made.quantiser.to_arrays(),
+            features=feature_files(made.features),
+            data=self.source.as_json(),
+            metrics=metrics,
+            created_at=self.now,
+        )
+        return write_bundle(contents, out, replace=replace)
+
+    def _evaluate(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, data: DataSet) -> dict[str, float]:
+        """Metrics on a sample of the test users, drawn with the build's seed."""
+        users = _some(
+            list(held_out(data, Split.TEST, fmt.history_level)), self.preset.evaluated_users, self.source.seed
+        )
+        self.progress.begin("evaluating", len(users))
+        method = Generative(TwoStageDecoder(network, network.config, catalog), fmt, catalog)
+        ours = evaluate(method, users, self.preset.ks, advance=self.progress.advance)
+        popularity = evaluate(Popularity(catalog), users, self.preset.ks)
+        metrics: dict[str, float] = {"test_users": float(len(users))}
+        for truth, values in ours.items():
+            for name, value in values.items():
+                metrics[f"{truth} {name}"] = value
+                metrics[f"{truth} {name} popularity"] = popularity[truth][name]
+        return metrics
+
+
+def _some(users: Sequence[HeldOut], most: int, seed: int) -> list[HeldOut]:
+    if len(users) <= most:
+        return list(users)
+    chosen = np.random.default_rng(seed).choice(len(users), most, replace=False)
+    return [users[place] for place in np.sort(chosen)]

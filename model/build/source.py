@@ -1,0 +1,53 @@
+"""What a bundle was made from: kept in its manifest, so that an equal build need not be repeated."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from contracts.manifest import Manifest
+from model.data.data_set import DataSet
+
+FINGERPRINT_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Data, by name and fingerprint, and how it was built; `release` is the version of this package."""
+
+    name: str
+    users: int
+    interactions: int
+    sha256: str
+    preset: str
+    seed: int
+    release: str
+
+    @classmethod
+    def of(cls, data: DataSet, *, preset: str, seed: int, release: str) -> Source:
+        """The source that a build of this data would have."""
+        return cls(data.name, len(data.log.users), len(data.log.item), _fingerprint(data), preset, seed, release)
+
+    def as_json(self) -> dict[str, str | int | float]:
+        """As the manifest keeps it."""
+        return dict(asdict(self))
+
+    def made(self, manifest: Manifest) -> bool:
+        """Whether the bundle with this manifest came from just this."""
+        return manifest.data == self.as_json()
+
+
+def _fingerprint(data: DataSet) -> str:
+    """Digits over all that a build reads: what users did, where and when, and what the items say."""
+    digest = hashlib.sha256()
+    log, items = data.log, data.items
+    done = (log.user, log.item, log.behavior, log.level, log.timestamp, log.session, log.split)
+    for array in (*done, log.scene, log.device, items.item_id):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    for names in (log.behaviors, log.scenes, log.devices, items.title, items.text):
+        # Lengths first: a name's end is then no matter of which characters it holds.
+        digest.update(np.array([len(name) for name in names], dtype="<i8").tobytes())
+        digest.update("".join(names).encode())
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]

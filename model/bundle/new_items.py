@@ -1,0 +1,90 @@
+"""What a new item needs to get its semantic id: the files `features/` and the quantiser, written and read back.
+
+Called by the builder and by whoever adds items to a catalogue; never loads torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from contracts.errors import BadBundle
+from model.bundle.verify import read_manifest, verify_files
+from model.semantic_id.features import ItemFeatures
+from model.semantic_id.new_item_encoder import NewItemEncoder
+from model.semantic_id.residual_kmeans import ResidualKMeans
+from model.semantic_id.text_features import FittedTextFeatures
+
+QUANTISER_FILE = "quantiser.safetensors"
+FEATURES_FOLDER = "features"
+ARRAYS_FILE = "item_features.safetensors"
+DESCRIPTION_FILE = "item_features.json"
+
+
+class _Description(BaseModel):
+    """item_features.json.  text: how texts are read; "none" where the items had none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: Literal["hashed-words-1", "none"]
+    text_weight: float = Field(ge=0.0, le=1.0)
+    text_dims: int = Field(ge=0)
+    history_dims: int = Field(ge=0)
+    facets: tuple[str, ...] = ()
+
+
+def feature_files(features: ItemFeatures) -> dict[str, bytes]:
+    """Content of the files below `features/`, by name; equal features give equal bytes."""
+    text = features.text
+    description = _Description(
+        text="hashed-words-1" if text else "none",
+        text_weight=features.text_weight,
+        text_dims=text.dims if text else 0,
+        history_dims=features.history_dims,
+        facets=text.facet_names if text else (),
+    )
+    arrays = text.to_arrays() if text else {}
+    return {
+        ARRAYS_FILE: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
+        DESCRIPTION_FILE: description.model_dump_json(indent=2).encode() + b"\n",
+    }
+
+
+def read_new_item_encoder(directory: Path) -> NewItemEncoder:
+    """Read and verify what turns a new item's text into codes.
+
+    Raises BadBundle with one line that says what is wrong, also for a bundle of items without texts.
+    """
+    arrays_file, description_file = f"{FEATURES_FOLDER}/{ARRAYS_FILE}", f"{FEATURES_FOLDER}/{DESCRIPTION_FILE}"
+    verify_files(directory, read_manifest(directory), frozenset({QUANTISER_FILE, arrays_file, description_file}))
+    try:
+        description = _Description.model_validate_json((directory / description_file).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BadBundle(f"{directory}: {description_file}: {where}: {first['msg']}") from error
+    if description.text == "none":
+        raise BadBundle(f"{directory} was built from items without texts: a new item's text gives it no semantic id")
+    text = FittedTextFeatures.from_arrays(_arrays(directory, arrays_file), description.facets)
+    features = ItemFeatures(text, description.text_weight, description.history_dims)
+    quantiser = ResidualKMeans.from_arrays(_arrays(directory, QUANTISER_FILE))
+    quantiser_dims = quantiser.centroids[0].shape[1]
+    if text.dims != description.text_dims or features.dims != quantiser_dims:
+        raise BadBundle(
+            f"{directory}: {features.dims} item features ({text.dims} of the text) fit neither "
+            f"the {description.text_dims} described nor the quantiser's {quantiser_dims}"
+        )
+    return NewItemEncoder(features, quantiser)
+
+
+def _arrays(directory: Path, name: str) -> dict[str, npt.NDArray[np.generic]]:
+    try:
+        return load_file(directory / name)
+    except (OSError, SafetensorError) as error:
+        raise BadBundle(f"{directory}: {name} is no safetensors file: {error}") from error

@@ -1,0 +1,67 @@
+"""Trust in a bundle's files: the manifest, and the sha256 of every file it lists.  No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from contracts.errors import BadBundle
+from contracts.manifest import MANIFEST_FILE, Manifest
+
+CHUNK_BYTES = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest alone, its files unchecked.  Raises BadBundle."""
+    path = directory / MANIFEST_FILE
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BadBundle(f"{directory} is not a bundle: it has no {MANIFEST_FILE}") from None
+    except OSError as error:
+        raise BadBundle(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BadBundle(f"{path} is not a manifest this version reads: {where}: {first['msg']}") from error
+
+
+def verify_files(directory: Path, manifest: Manifest, needed: frozenset[str] = frozenset()) -> None:
+    """Check the sha256 of every listed file, and that `needed` are listed.  Raises BadBundle."""
+    if missing := sorted(needed - set(manifest.files)):
+        raise BadBundle(f"{directory}: the manifest lists no {', '.join(missing)}")
+    for name, wanted in sorted(manifest.files.items()):
+        path = directory / name
+        if not name.isprintable() or not path.resolve().is_relative_to(directory.resolve()):
+            raise BadBundle(f"{directory}: the manifest names a file outside the bundle: {name!r}")
+        try:
+            found = sha256_of(path)
+        except FileNotFoundError:
+            raise BadBundle(f"{directory}: {name} is missing") from None
+        except OSError as error:
+            raise BadBundle(f"{directory}: {name} cannot be read: {error.strerror}") from error
+        if found != wanted:
+            raise BadBundle(f"{directory}: {name} is damaged (sha256 {found[:12]}, the manifest says {wanted[:12]})")
+
+
+def read_json(directory: Path, name: str) -> dict[str, object]:
+    """A JSON object of the bundle.  Raises BadBundle."""
+    try:
+        content = json.loads((directory / name).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadBundle(f"{directory}: {name} is not readable JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadBundle(f"{directory}: {name} must hold a JSON object")
+    return content

@@ -1,0 +1,137 @@
+"""Write a bundle: into a temporary directory beside the target, verified there, then renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import save_file as save_tensors
+
+from contracts.errors import BadBundle
+from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
+from model.bundle.new_items import FEATURES_FOLDER, QUANTISER_FILE
+from model.bundle.prompt_side import CATALOG_FILE, CONFIG_FILE
+from model.bundle.read import WEIGHTS_FILE, read_bundle
+from model.bundle.verify import sha256_of
+from model.network.network import RankGRNetwork
+from model.prompt import PromptFormat, tokenizer_files
+from model.semantic_id.catalog import Catalog
+
+VERSION_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class BundleContents:
+    """All that goes into a bundle; `features` holds what turns a new item into a feature vector."""
+
+    network: RankGRNetwork
+    prompt_format: PromptFormat
+    catalog: Catalog
+    popular: PopularList
+    quantiser: Mapping[str, NDArray[np.float32]]
+    features: Mapping[str, bytes]
+    data: Mapping[str, str | int | float]
+    metrics: Mapping[str, float]
+    created_at: datetime
+
+
+def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = False) -> Manifest:
+    """Write, read back, rename.  An existing bundle is replaced only when asked, and only by a verified one.
+
+    Raises BadBundle when the target is in the way or what was written does not verify; OSError when the disk
+    refuses.  In either case nothing half-written stays behind.
+    """
+    # Where a link leads: replacing the link itself would leave the old bundle behind, and nothing pointing at it.
+    directory = directory.resolve()
+    check_target(directory, replace=replace)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        manifest = _write_files(contents, staging)
+        read_bundle(staging)
+        staging.chmod(0o755)
+        _swap_in(staging, directory, replace)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return manifest
+
+
+def _swap_in(staging: Path, directory: Path, replace: bool) -> None:
+    """Rename into place; an old bundle steps aside first and comes back if the rename fails."""
+    if not directory.exists():
+        os.replace(staging, directory)
+        return
+    check_target(directory, replace=replace)
+    aside = staging.with_name(staging.name + ".old")
+    os.replace(directory, aside)
+    try:
+        os.replace(staging, directory)
+    except OSError:
+        os.replace(aside, directory)
+        raise
+    shutil.rmtree(aside)
+
+
+def check_target(directory: Path, *, replace: bool) -> None:
+    """Raise BadBundle where no bundle may be written; a build asks before its work, not after it."""
+    if not directory.exists():
+        return
+    if not replace:
+        raise BadBundle(f"{directory} exists already; name another --out, or allow its replacement with --force")
+    # Only a bundle or an empty directory may be removed: a mistyped --out must not cost somebody's files.
+    if not directory.is_dir() or (not (directory / MANIFEST_FILE).exists() and any(directory.iterdir())):
+        raise BadBundle(f"{directory} is not a bundle, so it is not replaced; name another --out")
+
+
+def _write_files(contents: BundleContents, staging: Path) -> Manifest:
+    config = contents.network.config.to_json()
+    _write_json(staging / CONFIG_FILE, config)
+    weights = {name: tensor.contiguous().cpu() for name, tensor in contents.network.state_dict().items()}
+    save_tensors(weights, staging / WEIGHTS_FILE, metadata={"format": "pt"})
+    contents.catalog.write(staging / CATALOG_FILE)
+    save_arrays(
+        {name: np.ascontiguousarray(array) for name, array in contents.quantiser.items()},
+        staging / QUANTISER_FILE,
+    )
+    (staging / POPULAR_FILE).write_text(contents.popular.model_dump_json())
+    for name, text in tokenizer_files(contents.prompt_format).items():
+        (staging / name).write_text(text)
+    (staging / FEATURES_FOLDER).mkdir()
+    for name, content in contents.features.items():
+        (staging / FEATURES_FOLDER / name).write_bytes(content)
+    for path in staging.rglob("*"):
+        # safetensors writes for the owner alone; a bundle is read by processes of other users.
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    files = {
+        path.relative_to(staging).as_posix(): sha256_of(path) for path in sorted(staging.rglob("*")) if path.is_file()
+    }
+    manifest = Manifest(
+        model_version=_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),
+        catalog_version=contents.catalog.version,
+        created_at=contents.created_at.isoformat(timespec="seconds"),
+        data=dict(contents.data),
+        metrics=dict(contents.metrics),
+        files=files,
+    )
+    _write_json(staging / MANIFEST_FILE, manifest.model_dump())
+    return manifest
+
+
+def _version_of(*digests: str) -> str:
+    """Equal weights and configuration are one version, wherever they were made."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:VERSION_DIGITS]
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

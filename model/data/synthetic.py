@@ -1,0 +1,163 @@
+"""The synthetic marketplace as a data set: the demo's default, and the ground that drift is simulated on.
+
+Called by the command line and the tests.  The same config and seed give the same data set.
+"""
+
+# Shapes: U shoppers, P items on a page, Q items ranked but not shown, L items of either, E events.
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from model.data.arrays import Bool, Int64
+from model.data.assemble_log import Named, RawEvents, assemble_log
+from model.data.data_set import DataSet
+from model.data.log import InteractionLog
+from model.data.marketplace.config import MarketplaceConfig
+from model.data.marketplace.goods import Goods, stock
+from model.data.marketplace.pages import attraction, lay_out, respond
+from model.data.marketplace.shoppers import Shoppers, drift, invite, next_intent
+from model.data.marketplace.visits import CART, DEVICES, HOME, SCENES, SEARCH, plan_visits
+
+BEHAVIORS = ("pseudo_exposure", "exposure", "click", "purchase")
+PSEUDO_EXPOSURE, EXPOSURE, CLICK, PURCHASE = range(len(BEHAVIORS))
+SECONDS_BETWEEN_CLICKS = 20
+SECONDS_TO_PURCHASE = 150
+
+
+# Scores of a block of shoppers against all items are what takes memory: 8 MiB for each such array.
+BLOCK_CELLS = 2**21
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Events:
+    """Events of some requests, [E] each; items and scenes are indices."""
+
+    user: Int64
+    item: Int64
+    behavior: Int64
+    second: Int64
+    request: Int64
+    scene: Int64
+    device: Int64
+
+
+def make_marketplace(users: int = 2000, items: int = 1500, seed: int = 0) -> DataSet:
+    """The default marketplace at this size; raises BadRequest for a size that cannot be made."""
+    return generate(MarketplaceConfig(users=users, items=items), seed)
+
+
+def generate(config: MarketplaceConfig, seed: int) -> DataSet:
+    """Stock the goods, invite the shoppers, let them come and go.
+
+    Splits: each user's last request with a click is TEST (nothing follows it), the one before VALID.
+    """
+    rng = np.random.default_rng(seed)
+    goods = stock(config, rng)
+    block = max(1, min(config.users, BLOCK_CELLS // config.items))
+    blocks = [
+        _shop(goods, config, (first, min(first + block, config.users)), rng) for first in range(0, config.users, block)
+    ]
+    events = _join([events for of_block in blocks for events in of_block])
+    return DataSet("synthetic-marketplace", _log(config, goods, _until_last_click(config.users, events)), goods.table)
+
+
+def _shop(goods: Goods, config: MarketplaceConfig, span: tuple[int, int], rng: np.random.Generator) -> list[_Events]:
+    """All requests of the users `span[0]` up to `span[1]`, request by request for all of them at once."""
+    users = np.arange(*span)
+    shoppers = invite(len(users), config.taste, rng)
+    visits = plan_visits(len(users), config.calendar, rng)
+    bought_U = np.zeros(len(users), np.bool_)
+    goes_with_U = bought_U
+    happened: list[_Events] = []
+    for request in range(int(visits.requests_U.max())):
+        if request:
+            shoppers = drift(shoppers, config.intent, rng)
+            shoppers, goes_with_U = next_intent(shoppers, bought_U, config.intent, rng)
+        here = np.flatnonzero(visits.requests_U > request)
+        # Whoever buys and then looks for what goes with it does so from the cart.
+        from_cart = goes_with_U[here] & bought_U[here]
+        searching = visits.searching_UR[here, request] & ~from_cart
+        scene = np.where(from_cart, CART, np.where(searching, SEARCH, HOME))
+        visit = _Visit(users[here], request, visits.second_UR[here, request], scene, visits.device_UR[here, request])
+        bought_U = np.zeros(len(users), np.bool_)
+        events, bought_U[here] = _browse(goods, shoppers.only(here), config, visit, rng)
+        happened.append(events)
+    return happened
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Visit:
+    """The n-th request of some users, [U] each."""
+
+    user: Int64
+    number: int
+    second: Int64
+    scene: Int64
+    device: Int64
+
+
+def _browse(
+    goods: Goods, shoppers: Shoppers, config: MarketplaceConfig, visit: _Visit, rng: np.random.Generator
+) -> tuple[_Events, Bool]:
+    """One request of each shopper: its events, and [U] whether anything was bought."""
+    drawn_UN = attraction(goods, shoppers, config.taste)
+    pages = lay_out(goods, drawn_UN, visit.scene == SEARCH, config.page, rng)
+    shown_UP = pages.shown_UP
+    clicked_UP, bought_UP = respond(np.take_along_axis(drawn_UN, shown_UP, axis=1), config.taste, rng)
+    click_second_UP = np.cumsum(clicked_UP, axis=1) * SECONDS_BETWEEN_CLICKS
+    events = _join(
+        [
+            _events(visit, PSEUDO_EXPOSURE, pages.ranked_UQ, np.ones_like(pages.ranked_UQ, np.bool_)),
+            _events(visit, EXPOSURE, shown_UP, np.ones_like(clicked_UP)),
+            _events(visit, CLICK, shown_UP, clicked_UP, click_second_UP),
+            _events(visit, PURCHASE, shown_UP, bought_UP, click_second_UP + SECONDS_TO_PURCHASE),
+        ]
+    )
+    bought_U: Bool = np.any(bought_UP, axis=1)
+    return events, bought_U
+
+
+def _events(visit: _Visit, behavior: int, item_UL: Int64, happens_UL: Bool, later_UL: Int64 | None = None) -> _Events:
+    row, place = np.nonzero(happens_UL)
+    later = 0 if later_UL is None else later_UL[row, place]
+    return _Events(
+        user=visit.user[row],
+        item=item_UL[row, place],
+        behavior=np.full(len(row), behavior),
+        second=visit.second[row] + later,
+        request=np.full(len(row), visit.number),
+        scene=visit.scene[row],
+        device=visit.device[row],
+    )
+
+
+def _join(parts: list[_Events]) -> _Events:
+    return _Events(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(_Events)))
+
+
+def _until_last_click(users: int, events: _Events) -> _Events:
+    """Without the requests after a user's last click, which nobody could use; who never clicks keeps all."""
+    last_U = np.full(users, -1)
+    clicks = events.behavior == CLICK
+    np.maximum.at(last_U, events.user[clicks], events.request[clicks])
+    last_E = last_U[events.user]
+    kept = (last_E < 0) | (events.request <= last_E)
+    return _Events(*(getattr(events, column.name)[kept] for column in fields(_Events)))
+
+
+def _log(config: MarketplaceConfig, goods: Goods, events: _Events) -> InteractionLog:
+    return assemble_log(
+        RawEvents(
+            user=Named(tuple(str(user) for user in range(1, config.users + 1)), events.user.astype(np.int32)),
+            item=goods.table.item_id[events.item],
+            behavior=Named(BEHAVIORS, events.behavior.astype(np.int32)),
+            timestamp=events.second,
+            request=events.request,
+            split=None,
+            scene=Named(SCENES, events.scene.astype(np.int32)),
+            device=Named(DEVICES, events.device.astype(np.int32)),
+        )
+    )

@@ -1,0 +1,1 @@
+"""How good a list is: hit rate and NDCG over the full catalogue, next to popularity."""

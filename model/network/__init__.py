@@ -1,0 +1,1 @@
+"""The network: a Qwen2 backbone under Hugging Face's names, the rank head, and their configuration."""

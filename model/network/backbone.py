@@ -1,0 +1,152 @@
+"""Qwen2 in plain torch, with Hugging Face's parameter names, so that either side loads the other's weights.
+
+Layers are split at the attention: training runs them whole, decoding puts its own attention in between.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.network.attention import wide_dtype
+from model.network.config import RankGRConfig
+
+# Shapes: B rows, S tokens, D hidden size, H heads, K key-value heads, E width of a head; .. any leading axes.
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight; half types are normalised in float32, float64 stays float64."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.to(wide_dtype(x.dtype))
+        normal = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight * normal.to(x.dtype)
+
+
+class Rotary:
+    """Cosine and sine [.., 1, E] of positions [..], computed in float32, or float64 for a float64 model."""
+
+    def __init__(self, head_dim: int, theta: float) -> None:
+        self.head_dim = head_dim
+        self.theta = theta
+
+    def angles(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """One pair for a whole pass; the axis of size 1 stands for the heads."""
+        wide = wide_dtype(dtype)
+        even = torch.arange(0, self.head_dim, 2, device=positions.device).to(wide)
+        turn = positions.to(wide).unsqueeze(-1) / self.theta ** (even / self.head_dim)
+        angle = torch.cat((turn, turn), -1).unsqueeze(-2)
+        return angle.cos().to(dtype), angle.sin().to(dtype)
+
+
+def rotate(x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn the halves of each head [.., H, E] against each other."""
+    cos, sin = angles
+    front, back = x.chunk(2, -1)
+    return x * cos + torch.cat((-back, front), -1) * sin
+
+
+class SelfAttention(nn.Module):
+    """The four projections; the attention itself is the caller's."""
+
+    def __init__(self, config: RankGRConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        wide, narrow = (
+            config.num_attention_heads * config.head_dim,
+            config.num_key_value_heads * config.head_dim,
+        )
+        self.q_proj = nn.Linear(config.hidden_size, wide)
+        self.k_proj = nn.Linear(config.hidden_size, narrow)
+        self.v_proj = nn.Linear(config.hidden_size, narrow)
+        self.o_proj = nn.Linear(wide, config.hidden_size, bias=False)
+
+    def project(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """q [.., H, E], k and v [.., K, E] of x [.., D], rotated."""
+        q = self.q_proj(x).unflatten(-1, (-1, self.head_dim))
+        k = self.k_proj(x).unflatten(-1, (-1, self.head_dim))
+        v = self.v_proj(x).unflatten(-1, (-1, self.head_dim))
+        return rotate(q, angles), rotate(k, angles), v
+
+
+class GatedMLP(nn.Module):
+    """down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, config: RankGRConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Layer(nn.Module):
+    """One decoder layer, in two halves around the attention."""
+
+    def __init__(self, config: RankGRConfig) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(config)
+        self.mlp = GatedMLP(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def before_attention(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """q [.., H, E], k and v [.., K, E] of the layer's input [.., D]."""
+        return self.self_attn.project(self.input_layernorm(x), angles)
+
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The layer's output [.., D] from its input and the heads' outputs [.., H, E]."""
+        x = x + self.self_attn.o_proj(attended.flatten(-2))
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
+
+
+class Backbone(nn.Module):
+    """Embedding, layers, final norm.  Positions are the caller's, so parallel targets may restart theirs."""
+
+    def __init__(self, config: RankGRConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.rotary = Rotary(config.head_dim, config.rope_theta)
+        self.groups = config.num_attention_heads // config.num_key_value_heads
+
+    def stack(self) -> list[Layer]:
+        """The layers, bottom first."""
+        return [layer for layer in self.layers if isinstance(layer, Layer)]
+
+    def forward(self, tokens_BS: Tensor, positions_BS: Tensor, mask: Tensor | None = None) -> Tensor:
+        """States [B, S, D] after the final norm.
+
+        mask bool [B, 1, S, S], True = may attend; None means causal.
+        """
+        x_BSD = self.embed_tokens(tokens_BS)
+        angles = self.rotary.angles(positions_BS, x_BSD.dtype)
+        for layer in self.stack():
+            q, k, v = layer.before_attention(x_BSD, angles)
+            x_BSD = layer.after_attention(x_BSD, self.full_attention(q, k, v, mask))
+        out: Tensor = self.norm(x_BSD)
+        return out
+
+    def full_attention(self, q_BSHE: Tensor, k_BSKE: Tensor, v_BSKE: Tensor, mask: Tensor | None) -> Tensor:
+        """Heads' outputs [B, S, H, E] of every token over the whole row."""
+        k_BSHE = k_BSKE.repeat_interleave(self.groups, 2) if self.groups > 1 else k_BSKE
+        v_BSHE = v_BSKE.repeat_interleave(self.groups, 2) if self.groups > 1 else v_BSKE
+        out_BHSE = functional.scaled_dot_product_attention(
+            q_BSHE.transpose(1, 2),
+            k_BSHE.transpose(1, 2),
+            v_BSHE.transpose(1, 2),
+            attn_mask=mask,
+            is_causal=mask is None,
+        )
+        return out_BHSE.transpose(1, 2)

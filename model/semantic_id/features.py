@@ -1,0 +1,84 @@
+"""One vector per item from whatever is known of it: its text, the histories it stands in, or nothing at all.
+
+Fitted when a bundle is built; the text half is kept in it, for items that come later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.errors import BadDataSet
+from model.semantic_id.cooccurrence import cooccurrence_features
+from model.semantic_id.text_features import FittedTextFeatures
+from model.semantic_id.unit_rows import Float32s, unit_rows
+
+# Share of the squared length that the text block takes where an item has both.
+TEXT_SHARE = 0.5
+# Items of which nothing is known: short, so that they claim few centroids, but not all in one point.
+UNKNOWN_LENGTH = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ItemFeatures:
+    """A row is the text block, of length `text_weight`, beside `history_dims` columns of co-occurrence.
+
+    A new item stands in no history yet: its co-occurrence block is zero, as it was for every catalogue item
+    that no user's history had.  `text` is None where the catalogue's items had none.
+    """
+
+    text: FittedTextFeatures | None
+    text_weight: float
+    history_dims: int
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        item_rows_of_users: Sequence[npt.NDArray[np.int64]],
+        dims: int,
+        seed: int,
+        text_share: float = TEXT_SHARE,
+    ) -> tuple[Self, Float32s]:
+        """What new items need, and the catalogue's own features, Float32[N, dims], finite.
+
+        Text and co-occurrence take half of the dimensions each; where no item has a text (or none a history)
+        the other takes all.  An item that has one kind alone has zeros in the other block; one with neither
+        gets a short random vector, by seed and row.
+        `texts`: "" where there is none.  `item_rows_of_users`: train histories as rows into `texts`, in order.
+        """
+        has_text, has_histories = any(texts), any(len(rows) > 1 for rows in item_rows_of_users)
+        history_dims = dims // (1 + has_text) if has_histories or not has_text else 0
+        text, text_weight = None, 0.0
+        blocks: list[Float32s] = []
+        if has_text:
+            text, row_ND = FittedTextFeatures.fit_transform(texts, dims - history_dims, seed)
+            text_weight = float(np.sqrt(text_share if history_dims else 1.0))
+            blocks.append(text_weight * row_ND)
+        if history_dims:
+            weight = float(np.sqrt(1.0 - text_share if has_text else 1.0))
+            blocks.append(weight * cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed))
+        features_ND = np.hstack(blocks)
+        unknown_N = ~features_ND.any(axis=1)
+        chance_ND = np.random.default_rng(seed).standard_normal(features_ND.shape)
+        features_ND[unknown_N] = UNKNOWN_LENGTH * unit_rows(chance_ND[unknown_N])
+        return cls(text, text_weight, history_dims), features_ND
+
+    @property
+    def dims(self) -> int:
+        """Columns of a row: what the quantiser was fitted on."""
+        return (self.text.dims if self.text else 0) + self.history_dims
+
+    def of_new_items(self, texts: Sequence[str]) -> Float32s:
+        """Features from texts alone, Float32[K, dims]: zero rows where a text holds nothing that is known.
+
+        Raises BadDataSet where the catalogue's items had no text to learn from.
+        """
+        if self.text is None:
+            raise BadDataSet("the items had no texts to learn from: a new item's text says nothing about its codes")
+        text_KD = self.text_weight * self.text.transform(texts)
+        return np.hstack([text_KD, np.zeros((len(texts), self.history_dims), np.float32)])

@@ -1,0 +1,28 @@
+"""Which items stand near which, for the co-occurrence features: train rows of a data set, user by user.
+
+Called when a bundle is built.  Never hands on a validation or test row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from contracts.behaviors import Level
+from model.data.data_set import DataSet
+from model.data.log import Split
+
+Int64s = npt.NDArray[np.int64]
+
+
+def train_histories(data: DataSet, weakest: Level = Level.CLICK, items: Int64s | None = None) -> list[Int64s]:
+    """Per user with train events of level `weakest` or more: rows into `items`, in the log's order.
+
+    `items`: sorted ids, those of data.items where left out; events of other items are passed over.
+    A log without order gives what a user touched in the order of its rows: near each other all the same.
+    """
+    log, item_id = data.log, data.items.item_id if items is None else items
+    used_E = (log.split == Split.TRAIN) & (log.level >= weakest) & np.isin(log.item, item_id)
+    row_E = np.searchsorted(item_id, log.item[used_E]).astype(np.int64)
+    starts = np.flatnonzero(np.diff(log.user[used_E])) + 1
+    return [rows for rows in np.split(row_E, starts) if rows.size]

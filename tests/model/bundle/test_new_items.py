@@ -1,0 +1,120 @@
+"""A bundle knows how to give an item its codes that came after it was built."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.errors import BadBundle
+from model.build.catalogue import MadeCatalog, make_catalog
+from model.build.presets import PRESETS
+from model.bundle.new_items import feature_files, read_new_item_encoder
+from model.bundle.write import write_bundle
+from model.data.data_set import DataSet
+from model.data.log import Split
+from model.data.synthetic import make_marketplace
+from model.semantic_id.train_histories import train_histories
+
+from .contents import change_json, contents, files_of, sign_again
+
+ARRAYS, DESCRIPTION = "features/item_features.safetensors", "features/item_features.json"
+PRESET = dataclasses.replace(PRESETS["tiny"], feature_dims=16)
+
+
+def market() -> DataSet:
+    """Items from number 60 on are known by their texts alone: the rows that name them are held out."""
+    data = make_marketplace(users=40, items=80, seed=3)
+    held_out = np.where(data.log.item >= data.items.item_id[60], np.int8(Split.TEST), data.log.split)
+    return dataclasses.replace(data, log=dataclasses.replace(data.log, split=held_out.astype(np.int8)))
+
+
+def write(made: MadeCatalog, directory: Path) -> Path:
+    """A bundle whose catalogue and weights are another's: only what new items need is of `made`."""
+    files = feature_files(made.features)
+    write_bundle(dataclasses.replace(contents(), features=files, quantiser=made.quantiser.to_arrays()), directory)
+    return directory
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write(make_catalog(market(), PRESET, seed=0), tmp_path / "bundle")
+
+
+def test_an_items_text_gives_the_codes_it_had_before_collisions_were_settled(bundle: Path) -> None:
+    data = market()
+    assert max(int(rows.max()) for rows in train_histories(data)) < 60
+    made = make_catalog(data, PRESET, seed=0)
+    texts = data.items.text[60:]
+    codes_KM = read_new_item_encoder(bundle).codes_of(texts)
+    np.testing.assert_array_equal(codes_KM, made.encoder.codes_of(texts))
+    # Whom no other item crowded out still has them.
+    kept_K = (codes_KM == made.catalog.codes[60:]).all(axis=1)
+    assert kept_K.mean() > 0.5
+    for text, codes_M in zip(texts, codes_KM.tolist(), strict=True):
+        assert read_alone(bundle, text) == codes_M
+
+
+def read_alone(bundle: Path, text: str) -> list[int]:
+    codes: list[int] = read_new_item_encoder(bundle).codes_of([text])[0].tolist()
+    return codes
+
+
+def test_two_builds_from_the_same_seed_are_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
+    again = write(make_catalog(market(), PRESET, seed=0), tmp_path / "again")
+    assert files_of(again) == files_of(bundle)
+
+
+def test_a_bundle_of_items_without_texts_says_so(tmp_path: Path) -> None:
+    data = market()
+    blank = ("",) * len(data.items.item_id)
+    silent = dataclasses.replace(data, items=dataclasses.replace(data.items, title=blank, text=blank))
+    directory = write(make_catalog(silent, PRESET, seed=0), tmp_path / "silent")
+    assert json.loads((directory / DESCRIPTION).read_text())["text"] == "none"
+    with pytest.raises(BadBundle, match="items without texts") as caught:
+        read_new_item_encoder(directory)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "complaint"),
+    [
+        ("text", "sentences-7", "text: Input should be"),
+        ("text_weight", 2.0, "text_weight: "),
+        ("more", 1, "more: "),
+        ("history_dims", 3, "fit neither"),
+        ("text_dims", 3, "fit neither"),
+        ("facets", ["one"], "categories|lack facets"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(bundle: Path, entry: str, value: object, complaint: str) -> None:
+    change_json(bundle / DESCRIPTION, lambda content: content.update({entry: value}))
+    sign_again(bundle, DESCRIPTION)
+    with pytest.raises(BadBundle, match=complaint) as caught:
+        read_new_item_encoder(bundle)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [ARRAYS, DESCRIPTION, "quantiser.safetensors"])
+def test_damage_is_found_through_the_manifest(bundle: Path, name: str) -> None:
+    (bundle / name).write_bytes(b"{}")
+    with pytest.raises(BadBundle, match="damaged"):
+        read_new_item_encoder(bundle)
+    sign_again(bundle, name)
+    with pytest.raises(BadBundle):
+        read_new_item_encoder(bundle)
+
+
+def test_a_bundle_without_the_files_is_refused(written: Path) -> None:
+    with pytest.raises(BadBundle, match=r"the manifest lists no features/item_features\.json"):
+        read_new_item_encoder(written)
+
+
+def test_reading_needs_no_torch() -> None:
+    code = "import sys, model.bundle.new_items; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
