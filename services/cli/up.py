@@ -1,0 +1,45 @@
+"""`rankgr up`: the whole stack on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.build import PresetName, check_preset
+from services.cli.output import note, people, progress
+
+State = Annotated[Path, typer.Option(help="Where data, bundles and the event stream are kept.")]
+LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error; logs go to stderr.")]
+
+
+def up(
+    bundle: Annotated[Path | None, typer.Option(help="The bundle to serve; default: one built from --data.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A data set directory; default: a synthetic marketplace.")] = None,
+    preset: PresetName = "tiny",
+    state: State = Path("var"),
+    log_level: LogLevel = "warning",
+) -> None:
+    """Start every process on embedded defaults and print where each answers."""
+    from model.bundle.verify import read_manifest
+    from services.local.logs import log_quietly
+    from services.local.up import run_up
+
+    check_preset(preset)
+    log_quietly(log_level)
+    if bundle is None:
+        from services.local.prepare import prepare
+        from services.local.stack import check_ports
+
+        check_ports()
+        with progress(quiet=False) as shown:
+            bundle = prepare(state, data, preset, shown).bundle
+    manifest = read_manifest(bundle)
+
+    def started(urls: dict[str, str]) -> None:
+        for name, url in urls.items():
+            people().print(f"{name:<12}{url}")
+        people().print(f"serving model {manifest.model_version}; Ctrl-C stops all")
+
+    run_up(bundle, state, note, started)

@@ -1,0 +1,22 @@
+"""What the engine process is told by its environment."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import BundleSettings, ProcessSettings
+
+
+class EngineSettings(ProcessSettings, BundleSettings):
+    """RANKGR_ENGINE_*; docs/settings.md explains each."""
+
+    model_config = SettingsConfigDict(env_prefix="RANKGR_ENGINE_")
+
+    port: int = 8103
+    device: str = "cpu"
+    threads: NonNegativeInt = 0
+    max_batch: PositiveInt = 8
+    max_wait_ms: NonNegativeFloat = Field(default=2.0, allow_inf_nan=False)
+    queue: PositiveInt = 64
+    deadline_ms: PositiveInt = 5000

@@ -1,0 +1,1 @@
+"""The newest candidate set of each user: a cache, never the system of record."""

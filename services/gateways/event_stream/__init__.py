@@ -1,0 +1,1 @@
+"""Events between processes: at least once, no promise of order."""

@@ -1,0 +1,28 @@
+"""How long an event stream waits and how much it keeps; the same words for every adapter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """When to deliver again, and when to forget.
+
+    `retry_after_s`: a delivery that its member neither settled nor gave back is due again after this time, so
+    it must be longer than an effect may take.  `retry_delay_s`: one that was given back is due after this
+    time. `keep_acknowledged`: a topic longer than this loses messages that every group has acknowledged,
+    oldest first. `keep_at_most`: a topic never grows beyond about this many messages; above it the oldest go,
+    acknowledged or not, and the log says so: size it for the longest outage of a consumer that must not lose
+    anything.
+    """
+
+    retry_after_s: float = 30.0
+    retry_delay_s: float = 1.0
+    keep_acknowledged: int = 100_000
+    keep_at_most: int = 1_000_000
+    keep_dead_letters: int = 10_000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.retry_delay_s <= self.retry_after_s:
+            raise ValueError("retry_delay_s must lie between 0 and retry_after_s")

@@ -1,0 +1,1 @@
+"""The popular lists that retrieval serves where nothing was computed."""

@@ -1,0 +1,1 @@
+"""The inference engine: a prompt in, the best items out."""

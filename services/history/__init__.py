@@ -1,0 +1,1 @@
+"""Keeps every user's recent behaviour: reads `interactions`, writes the history store.  Serves no user."""

@@ -1,0 +1,1 @@
+"""The whole stack on one machine, on embedded defaults: what `rankgr up` and `rankgr demo` run."""

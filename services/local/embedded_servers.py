@@ -1,0 +1,43 @@
+"""The two servers behind a local stack: a cache that may be lost, and a stream that may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.local.kept_server import KeptServer
+from services.runtime.embedded_redis import ServerOptions
+
+CACHE_MB = 512
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedServers:
+    """Cache and stream, each a server of its own: evicting lists must not cost events."""
+
+    cache: KeptServer
+    stream: KeptServer
+
+    def told(self) -> dict[str, str]:
+        """Environment variables that point a process at them."""
+        return {"RANKGR_REDIS_URL": self.cache.url, "RANKGR_STREAM_REDIS_URL": self.stream.url}
+
+    def given(self) -> dict[str, object]:
+        """The same as fields of settings."""
+        return {"redis_url": self.cache.url, "stream_redis_url": self.stream.url}
+
+
+@contextmanager
+def embedded_servers(state: Path) -> Iterator[EmbeddedServers]:
+    """Both run inside the block, with their files under `state`.  Call from the main thread.  Raises StoreDown."""
+    cache = KeptServer.start("cache", state / "cache", ServerOptions(maxmemory_mb=CACHE_MB))
+    try:
+        stream = KeptServer.start("stream", state / "stream", ServerOptions(append_only=True, fsync="always"))
+        try:
+            yield EmbeddedServers(cache, stream)
+        finally:
+            stream.stop()
+    finally:
+        cache.stop()

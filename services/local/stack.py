@@ -1,0 +1,147 @@
+"""The stack in one command: three light children, and here, in this process, engine and precompute.
+
+Those two share one copy of the weights, and no HTTP between them.  The event stream and the stores are embedded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from model.bundle.prompt_side import PromptSide
+from model.bundle.read import Bundle, read_bundle
+from services.engine.main import create as create_engine
+from services.engine.settings import EngineSettings
+from services.gateways.inference.in_process import InProcessInferenceEngine
+from services.history.settings import HistorySettings
+from services.local.children import Child
+from services.local.embedded_servers import EmbeddedServers
+from services.local.readiness import wait_ready
+from services.precompute.main import create as create_precompute
+from services.precompute.settings import PrecomputeSettings
+from services.retrieval.settings import RetrievalSettings
+from services.runtime.clock import Clock
+from services.runtime.lifecycle import Site, listen, serve
+from services.runtime.settings import ProcessSettings, read_settings
+from services.trigger.settings import TriggerSettings
+
+Settings = TypeVar("Settings", bound=ProcessSettings)
+
+READY_WITHIN_S = 60.0
+LIGHT: dict[str, type[ProcessSettings]] = {
+    "trigger": TriggerSettings,
+    "history": HistorySettings,
+    "retrieval": RetrievalSettings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """A running stack: where each process answers; `failed` raises when one of them is beyond help."""
+
+    urls: dict[str, str]
+    failed: asyncio.Future[None]
+
+
+@asynccontextmanager
+async def run_stack(
+    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None]
+) -> AsyncIterator[LocalStack]:
+    """Everything up and ready inside the block; leaving it drains and ends everything but the servers.
+
+    Raises BadBundle; Unavailable when something is not ready in time; SystemExit with one line for a port in use.
+    """
+    given = {**servers.given(), "bundle": bundle}
+    light = {name: _placed(kind, name, given) for name, kind in LIGHT.items()}
+    engine = _placed(EngineSettings, "engine", given)
+    precompute = _placed(PrecomputeSettings, "precompute", given)
+    hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
+    urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
+    urls |= {site.name: _url(site.host, site.port) for site in hosted}
+    told = {**servers.told(), "RANKGR_BUNDLE": str(bundle)}
+    async with AsyncExitStack() as ending:
+        stop = asyncio.Event()
+        serving = asyncio.ensure_future(serve(hosted, stop=stop))
+        ending.push_async_callback(_drain, stop, serving)
+        watched: list[asyncio.Future[None]] = [serving]
+        children = [
+            Child(name, told | {f"RANKGR_{name.upper()}_PORT": str(settings.port)}, clock, say)
+            for name, settings in light.items()
+        ]
+        ending.push_async_callback(_stop, children)
+        for child in children:
+            await child.start()
+            watched.append(asyncio.ensure_future(child.watch()))
+        watched += [asyncio.ensure_future(server.watch(say)) for server in (servers.cache, servers.stream)]
+        failed = asyncio.ensure_future(_first_end(watched))
+        ready = asyncio.ensure_future(wait_ready(urls, READY_WITHIN_S))
+        ending.push_async_callback(_cancel, [ready, failed, *watched[1:]])
+        await asyncio.wait([ready, failed], return_when=asyncio.FIRST_COMPLETED)
+        for early in (failed, ready):
+            if early.done():
+                early.result()
+        yield LocalStack(urls, failed)
+
+
+def check_ports() -> None:
+    """SystemExit with one line for the first port of the stack that is in use: found out before a long build."""
+    # Settings want a bundle; which one does not matter for where a process listens.
+    given = {"bundle": Path()}
+    kinds: dict[str, type[ProcessSettings]] = {**LIGHT, "engine": EngineSettings, "precompute": PrecomputeSettings}
+    for name, kind in kinds.items():
+        _placed(kind, name, given)
+
+
+def _placed(kind: type[Settings], name: str, given: Mapping[str, object]) -> Settings:
+    """Settings whose port is free now, 0 turned into one; SystemExit with one line if it is not.
+
+    Found out here, and not by a child that ends and ends again.
+    """
+    settings = read_settings(kind, given)
+    with listen(settings.host, settings.port, name) as found:
+        return settings.model_copy(update={"port": found.getsockname()[1]})
+
+
+def _hosted_sites(
+    bundle: Bundle, engine_settings: EngineSettings, precompute_settings: PrecomputeSettings
+) -> list[Site]:
+    engine = create_engine(engine_settings, bundle)
+    precompute = create_precompute(
+        precompute_settings,
+        side=PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog),
+        engine=InProcessInferenceEngine(engine.recommend, engine.recommend.ready),
+    )
+    return [
+        Site("engine", engine.app, engine_settings.host, engine_settings.port),
+        Site("precompute", precompute, precompute_settings.host, precompute_settings.port),
+    ]
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _first_end(watched: list[asyncio.Future[None]]) -> None:
+    """Whatever ends first, with its reason."""
+    done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+    for ended in done:
+        ended.result()
+
+
+async def _stop(children: list[Child]) -> None:
+    await asyncio.gather(*(child.stop() for child in children))
+
+
+async def _drain(stop: asyncio.Event, serving: asyncio.Future[None]) -> None:
+    stop.set()
+    await asyncio.wait([serving])
+
+
+async def _cancel(tasks: list[asyncio.Future[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

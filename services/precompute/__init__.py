@@ -1,0 +1,1 @@
+"""Turns triggers into stored candidate sets, beside the request.  Loads no weights: it asks the engine."""

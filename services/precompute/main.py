@@ -1,0 +1,154 @@
+"""Wiring of the precompute process: stream, stores, prompts, engine.  The only file here that constructs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import SystemRandom
+
+from fastapi import FastAPI
+
+from contracts.errors import BadRequest
+from contracts.messages import Topic
+from model.bundle.prompt_side import PromptSide, read_prompt_side
+from services.gateways.candidate_store.in_redis import RedisCandidateStore
+from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.limits import StreamLimits
+from services.gateways.history.in_redis import RedisHistoryStore
+from services.gateways.inference.over_http import HttpInferenceEngine
+from services.gateways.inference.port import InferenceEngine
+from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
+from services.precompute.consumer import GROUP, ConsumeTriggers
+from services.precompute.metrics import PrecomputeMetrics
+from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
+from services.precompute.prompt_of_user import PromptOfUser
+from services.precompute.settings import PrecomputeSettings
+from services.runtime.clock import SystemClock
+from services.runtime.consume import ConsumeMetrics, Watch, consume
+from services.runtime.consume_beside import ConsumeBeside
+from services.runtime.http import create_app
+from services.runtime.lifecycle import one_line_errors, run_app
+from services.runtime.settings import read_settings
+from services.runtime.telemetry import configure_logging, new_registry
+
+NAME = "precompute"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outside:
+    """The systems that precompute talks to."""
+
+    stream: RedisEventStream
+    store: RedisCandidateStore
+    histories: RedisHistoryStore
+    ledger: RedisTriggerLedger
+    engine: InferenceEngine
+
+    async def ready(self) -> None:
+        """Raise what stands in the way of computing; without the ledger only coalescing is worse."""
+        for part in (self.stream, self.store, self.histories, self.engine):
+            await part.ping()
+
+    async def close(self) -> None:
+        """Free the connections."""
+        for part in (self.stream, self.store, self.histories, self.ledger, self.engine):
+            await part.close()
+
+
+def create(
+    settings: PrecomputeSettings, *, side: PromptSide | None = None, engine: InferenceEngine | None = None
+) -> FastAPI:
+    """The app; its lifespan consumes.  Without an engine, the one at `engine_url` is asked.
+
+    Raises BadBundle, and BadRequest for settings that make no sense together.
+    """
+    registry = new_registry()
+    side = side or read_prompt_side(settings.bundle)
+    outside = _connect(settings, engine)
+    watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry))
+    effect = ConsumeTriggers(_verb(settings, side, outside), PrecomputeMetrics(registry))
+    beside = ConsumeBeside(lambda stop: _consume(settings, outside.stream, effect, watch, stop))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with beside.running():
+            yield
+        await outside.close()
+
+    async def ready() -> None:
+        beside.check()
+        await outside.ready()
+
+    return create_app("RankGR precompute", ready=ready, metrics=registry, lifespan=lifespan)
+
+
+async def _consume(
+    settings: PrecomputeSettings,
+    stream: RedisEventStream,
+    effect: ConsumeTriggers,
+    watch: Watch,
+    stop: asyncio.Event,
+) -> None:
+    consumer = stream.consumer(Topic.TRIGGERS, GROUP, f"{socket.gethostname()}-{os.getpid()}")
+    await consume(
+        consumer,
+        effect,
+        concurrency=settings.concurrency,
+        max_attempts=settings.max_attempts,
+        stop=stop,
+        random=SystemRandom(),
+        watch=watch,
+    )
+    await consumer.close()
+
+
+def _connect(settings: PrecomputeSettings, engine: InferenceEngine | None) -> _Outside:
+    try:
+        limits = StreamLimits(retry_after_s=settings.retry_after_s, retry_delay_s=settings.retry_delay_s)
+    except ValueError as error:
+        raise BadRequest(f"RANKGR_PRECOMPUTE_RETRY_DELAY_S: {error}") from error
+    return _Outside(
+        stream=RedisEventStream.connect(settings.stream_url, SystemClock(), limits=limits),
+        store=RedisCandidateStore.connect(
+            settings.redis_url, ttl_s=settings.ttl_s, previous_ttl_s=settings.previous_ttl_s
+        ),
+        histories=RedisHistoryStore.connect(
+            settings.redis_url,
+            keep=settings.history_keep,
+            drop_block=settings.history_drop_block,
+            ttl_s=settings.history_ttl_s,
+        ),
+        ledger=RedisTriggerLedger.connect(settings.redis_url),
+        engine=engine or HttpInferenceEngine.connect(settings.engine_url),
+    )
+
+
+def _verb(settings: PrecomputeSettings, side: PromptSide, outside: _Outside) -> PrecomputeCandidates:
+    return PrecomputeCandidates(
+        histories=outside.histories,
+        ledger=outside.ledger,
+        engine=outside.engine,
+        store=outside.store,
+        stream=outside.stream,
+        clock=SystemClock(),
+        prompt_of=PromptOfUser(side.prompt_format, side.catalog, side.manifest.catalog_version),
+        limits=Limits(
+            max_age_ms=round(settings.max_age_s * 1000),
+            deadline_ms=settings.engine_deadline_ms,
+            max_items=settings.max_items,
+            exclude_purchased=settings.exclude_purchased,
+        ),
+    )
+
+
+def main() -> None:
+    """Read the environment, read the bundle, consume until told to stop."""
+    settings = read_settings(PrecomputeSettings)
+    configure_logging(NAME, settings.log_level)
+    with one_line_errors(NAME):
+        app = create(settings)
+    run_app(app, settings.host, settings.port, name=NAME)

@@ -1,0 +1,58 @@
+"""What precompute counts; docs/metrics.md names it all."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+
+from services.precompute.precompute_candidates import (
+    AlreadyThere,
+    Computed,
+    Empty,
+    Expired,
+    Outcome,
+    Superseded,
+)
+from services.runtime.telemetry import counter, histogram
+
+_NAMES: dict[type[Outcome], str] = {
+    Computed: "computed",
+    Superseded: "superseded",
+    AlreadyThere: "already_there",
+    Expired: "expired",
+    Empty: "empty",
+}
+
+
+class PrecomputeMetrics:
+    """Counts outcomes; one object per registry."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._triggers = counter(
+            registry, "rankgr_precompute_triggers", "Triggers by what became of them.", ("outcome",)
+        )
+        self._seconds = histogram(
+            registry,
+            "rankgr_precompute_trigger_to_candidates_seconds",
+            "Time from a trigger's acceptance to its stored list.",
+        )
+        self._stages = histogram(
+            registry,
+            "rankgr_precompute_engine_stage_seconds",
+            "Time of each stage, as the engine tells it.",
+            ("stage",),
+        )
+        self._unknown = counter(
+            registry,
+            "rankgr_precompute_unknown_items",
+            "Items of histories that the catalogue does not know.",
+        )
+
+    def note(self, outcome: Outcome) -> None:
+        """Count one trigger's outcome."""
+        self._triggers.labels(_NAMES[type(outcome)]).inc()
+        if isinstance(outcome, Computed | Empty):
+            self._unknown.inc(len(outcome.unknown_items))
+        if isinstance(outcome, Computed):
+            self._seconds.observe(max(0, outcome.took_ms) / 1000)
+            for stage, took_ms in outcome.answer.timings_ms.items():
+                self._stages.labels(stage).observe(took_ms / 1000)

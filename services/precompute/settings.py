@@ -1,0 +1,45 @@
+"""What the precompute process is told by its environment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
+from pydantic_settings import SettingsConfigDict
+
+from contracts.candidate_set import MAX_ITEMS
+from services.runtime.settings import BundleSettings, ProcessSettings, StreamSettings, url_parts
+
+
+def _http_url(url: str) -> str:
+    parts = url_parts(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL that begins with http:// or https://")
+    return url
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings):
+    """RANKGR_PRECOMPUTE_*; docs/settings.md explains each.  What a history keeps is history's to say."""
+
+    model_config = SettingsConfigDict(env_prefix="RANKGR_PRECOMPUTE_")
+
+    port: int = 8111
+    engine_url: HttpUrl = "http://127.0.0.1:8103"
+    engine_deadline_ms: PositiveInt = 5000
+    max_age_s: PositiveFloat = Field(default=60.0, allow_inf_nan=False)
+    max_items: int = Field(default=MAX_ITEMS, ge=1, le=MAX_ITEMS)
+    exclude_purchased: bool = False
+    ttl_s: PositiveFloat = Field(default=86_400.0, allow_inf_nan=False)
+    previous_ttl_s: PositiveFloat = Field(default=120.0, allow_inf_nan=False)
+    concurrency: PositiveInt = 16
+    max_attempts: PositiveInt = 200
+    retry_after_s: PositiveFloat = Field(default=15.0, allow_inf_nan=False)
+    retry_delay_s: PositiveFloat = Field(default=0.5, allow_inf_nan=False)
+    history_keep: PositiveInt = Field(default=1000, validation_alias="RANKGR_HISTORY_KEEP")
+    history_drop_block: PositiveInt = Field(default=128, validation_alias="RANKGR_HISTORY_DROP_BLOCK")
+    history_ttl_s: PositiveFloat = Field(
+        default=2_592_000.0, allow_inf_nan=False, validation_alias="RANKGR_HISTORY_TTL_S"
+    )

@@ -1,0 +1,1 @@
+"""Serves stored candidates, page after page, and always answers.  Computes no recommendation."""

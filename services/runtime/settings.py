@@ -1,0 +1,135 @@
+"""Settings come from the environment, once, as frozen typed objects; only main files call `read_settings`.
+
+A process declares `class TriggerSettings(ProcessSettings, StreamSettings)` with its own `env_prefix`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
+
+
+_DATABASE = re.compile(r"/?|/[0-9]+", re.ASCII)
+
+
+def _redis_url(url: str) -> str:
+    parts = url_parts(url)
+    if parts.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    # The client would silently take database 0.
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        raise ValueError("must end in the number of a database, or in none")
+    return url
+
+
+def url_parts(url: str) -> SplitResult:
+    """The parts of a URL whose port is one; ValueError without a word of the URL, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL: host or port cannot be read") from None
+    return parts
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class SharedSettings(BaseSettings):
+    """How every settings class behaves: frozen, empty variables count as absent."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, validate_by_name=True)
+
+
+class ProcessSettings(SharedSettings):
+    """Where a process listens and how much it says.  Every process sets its own default port."""
+
+    host: str = "127.0.0.1"
+    port: int
+    log_level: LogLevel = "info"
+
+    @field_validator("port")
+    @classmethod
+    def _is_a_port(cls, port: int) -> int:
+        # A validator, not a constraint of the field: that would be lost where a process sets its default.
+        if not 0 <= port <= 65535:
+            raise ValueError("must lie between 0 and 65535")
+        return port
+
+
+class StoreSettings(SharedSettings):
+    """Where candidates, histories and trigger marks are kept."""
+
+    redis_url: RedisUrl = Field(default=DEFAULT_REDIS_URL, validation_alias="RANKGR_REDIS_URL", repr=False)
+
+
+class StreamSettings(StoreSettings):
+    """Where events travel; the store's server where no other is named."""
+
+    stream_redis_url: RedisUrl | None = Field(default=None, validation_alias="RANKGR_STREAM_REDIS_URL", repr=False)
+
+    @property
+    def stream_url(self) -> str:
+        """The event stream's server."""
+        return self.stream_redis_url or self.redis_url
+
+
+class BundleSettings(SharedSettings):
+    """Which model bundle is served."""
+
+    bundle: Path = Field(validation_alias="RANKGR_BUNDLE")
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def variables_of(kind: type[BaseSettings]) -> dict[str, str]:
+    """Field name -> the environment variable that sets it."""
+    prefix = kind.model_config.get("env_prefix", "")
+    return {name: _variable(prefix, name, field) for name, field in kind.model_fields.items()}
+
+
+def read_settings(kind: type[Settings], given: Mapping[str, object] | None = None) -> Settings:
+    """Read the environment once; SystemExit with one line for a bad value or an unknown prefixed variable.
+
+    `given` fields, by name, go before the environment; those that `kind` does not have are left out.
+    """
+    prefix = kind.model_config.get("env_prefix", "").upper()
+    variables = variables_of(kind)
+    known = set(variables.values())
+    present = sorted(name.upper() for name in os.environ)
+    if unknown := [name for name in present if prefix and name.startswith(prefix) and name not in known]:
+        raise SystemExit(f"rankgr: unknown settings: {', '.join(unknown)}")
+    try:
+        # Any: what pydantic-settings itself types its fields with; each is validated here.
+        fields: dict[str, Any] = {name: value for name, value in (given or {}).items() if name in kind.model_fields}
+        return kind(**fields)
+    except ValidationError as error:
+        raise SystemExit("rankgr: bad settings: " + "; ".join(_complaints(error, variables))) from None
+
+
+def _variable(prefix: str, name: str, field: FieldInfo) -> str:
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        alias = str(alias.choices[0])
+    return (alias if isinstance(alias, str) else prefix + name).upper()
+
+
+def _complaints(error: ValidationError, variables: dict[str, str]) -> list[str]:
+    """One phrase per bad variable; never its value, which may hold a password."""
+    complaints = []
+    for detail in error.errors(include_input=False, include_url=False):
+        name = str(detail["loc"][0]) if detail["loc"] else ""
+        complaints.append(f"{variables.get(name, name)}: {detail['msg'].removeprefix('Value error, ')}")
+    return complaints

@@ -1,0 +1,1 @@
+"""Accepts what a shop tells: a request has begun, a user did something.  Computes nothing."""

@@ -1,0 +1,54 @@
+"""Wiring of the trigger process: ledger, stream, HTTP.  The only file here that constructs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import SystemRandom
+
+from fastapi import FastAPI
+
+from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
+from services.runtime.clock import SystemClock
+from services.runtime.event_ids import uuid7_ids
+from services.runtime.lifecycle import run_app
+from services.runtime.settings import read_settings
+from services.runtime.telemetry import configure_logging, new_registry
+from services.trigger.accept_interactions import AcceptInteractions
+from services.trigger.accept_trigger import AcceptTrigger
+from services.trigger.api import create_api
+from services.trigger.settings import TriggerSettings
+
+NAME = "trigger"
+
+
+def create(settings: TriggerSettings) -> FastAPI:
+    """The app; it connects when it is first used, and its lifespan frees the connections."""
+    clock = SystemClock()
+    new_event_id = uuid7_ids(clock, SystemRandom())
+    stream = RedisEventStream.connect(settings.stream_url, clock)
+    ledger = RedisTriggerLedger.connect(settings.redis_url, ttl_s=settings.request_ttl_s)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await stream.close()
+        await ledger.close()
+
+    return create_api(
+        AcceptTrigger(ledger, stream, clock, new_event_id),
+        AcceptInteractions(stream, new_event_id),
+        # Without the ledger triggers are accepted all the same: it does not decide about readiness.
+        ready=stream.ping,
+        registry=new_registry(),
+        lifespan=lifespan,
+        max_body_bytes=settings.max_body_bytes,
+    )
+
+
+def main() -> None:
+    """Read the environment, serve until told to stop."""
+    settings = read_settings(TriggerSettings)
+    configure_logging(NAME, settings.log_level)
+    run_app(create(settings), settings.host, settings.port, name=NAME)

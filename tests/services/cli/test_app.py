@@ -1,0 +1,98 @@
+"""What all commands share: help, version, exit codes."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.app import app
+
+from .command_line import Run, run_process
+
+COMMANDS = (
+    "",
+    "data",
+    "data describe",
+    "data synth",
+    "build",
+    "sid",
+    "sid report",
+    "recommend",
+    "eval",
+    "serve",
+    "up",
+    "demo",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    assert "Usage:" in shown.stdout
+
+
+def test_the_list_of_commands_in_this_file_is_complete() -> None:
+    named = {group.name for group in app.registered_groups} | {one.name for one in app.registered_commands}
+    assert named == {command.split()[0] for command in COMMANDS if command}
+
+
+def test_the_version_is_the_distribution_s(rankgr: Run) -> None:
+    shown = rankgr("--version")
+    assert (shown.code, shown.out) == (0, f"rankgr {version('rankgr')}\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["data", "describe"],
+        ["data", "synth"],
+        ["data", "synth", "--out", "x", "--users", "0"],
+        ["data", "synth", "--out", "x", "--users", "many"],
+        ["data", "synth", "--out", "x", "--items", "19"],
+        ["data", "synth", "--out", "x", "--seed", str(2**32)],
+        ["build", "data"],
+        ["build", "data", "--out", "x", "--preset", "enormous"],
+        ["build", "data", "--out", "x", "--seed", "-1"],
+        ["sid", "report"],
+        ["recommend", "bundle"],
+        ["recommend", "bundle", "--items", "1,x"],
+        ["recommend", "bundle", "--items", "1,,2"],
+        ["recommend", "bundle", "--items", "1_0"],
+        ["recommend", "bundle", "--items", "9223372036854775808"],
+        ["recommend", "bundle", "--items", "1", "--exclude", "²"],
+        ["recommend", "bundle", "--items", "1", "--behaviors", "click,click"],
+        ["recommend", "bundle", "--items", "1", "--behaviors", "stared"],
+        ["recommend", "bundle", "--items", "1", "--limit", "0"],
+        ["recommend", "bundle", "--items", "1", "--host", "abacus"],
+        ["eval", "bundle"],
+        ["eval", "bundle", "data", "--ks", "0"],
+        ["eval", "bundle", "data", "--ks", ""],
+        ["eval", "bundle", "data", "--split", "holdout"],
+        ["serve"],
+        ["serve", "coffee"],
+        ["up", "--preset", "enormous"],
+        ["demo", "--preset", "enormous"],
+    ],
+)
+def test_wrong_use_exits_2_with_nothing_on_stdout(rankgr: Run, words: list[str]) -> None:
+    refused = rankgr(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err
+
+
+def test_a_failure_is_one_line_and_exit_1_from_the_module_and_from_the_script(tmp_path: Path) -> None:
+    assert "no directory" in run_process("data", "describe", tmp_path / "nowhere", "--json").complaint()
+
+
+def test_the_console_script_is_this_command_line(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("rankgr")
+    first, second = script.read_text().splitlines()[0], script.read_text()
+    assert first.startswith("#!")
+    assert "from services.cli import main" in second
+    assert run_process("data", "describe", tmp_path).code == 1

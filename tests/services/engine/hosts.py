@@ -1,0 +1,94 @@
+"""Hosts for the tests of the engine: a tiny arithmetic one, and a gate that holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from contracts.errors import BadRequest, EngineFailed, RankGRError, UnknownToken
+from model.decoding.request import DecodeRequest, DecodeResult
+from services.engine.metrics import EngineMetrics
+from services.engine.micro_batches import BatchLimits, Host, MicroBatches
+from services.engine.recommend_items import Model, RecommendItems
+from services.runtime.clock import ManualClock
+
+VOCABULARY = 50
+LEVELS = 2
+
+
+def sums(request: DecodeRequest) -> DecodeResult | RankGRError:
+    """Items 1 to 5, whose scores tell the prompt's sum; a prompt with token 13 cannot be scored."""
+    for token in request.tokens.tolist():
+        if not 0 <= token < VOCABULARY:
+            return UnknownToken(token, VOCABULARY)
+        if token == 13:
+            return EngineFailed("scores were not finite")
+    if request.beams is not None and len(request.beams) != LEVELS:
+        return BadRequest(f"beams: needs one width for each of {LEVELS} levels, has {len(request.beams)}")
+    items = [item for item in range(1, 6) if item not in request.exclude][: request.max_items]
+    total = float(request.tokens.sum())
+    return DecodeResult(
+        item_id=np.array(items, np.int64),
+        score=np.array([total - item for item in items], np.float32),
+        codes=np.array([[item, item % 3] for item in items], np.int32).reshape(-1, LEVELS),
+        iap_logprob=np.full((len(items), LEVELS), -0.5, np.float32),
+        rsp_logscore=np.full((len(items), LEVELS), -0.25, np.float32),
+        timings_ms={"prefill": 1.5, "level1": 2.0, "level2": 3.0, "expand": 0.5},
+    )
+
+
+@dataclass
+class SummingHost:
+    """Decodes by arithmetic; `batches` are the sums of the prompts of each call."""
+
+    batches: list[list[int]] = field(default_factory=list)
+
+    def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+        self.batches.append([int(request.tokens.sum()) for request in requests])
+        return [sums(request) for request in requests]
+
+
+@dataclass
+class GatedHost(SummingHost):
+    """Stands still in its first batch until the gate opens."""
+
+    entered: threading.Event = field(default_factory=threading.Event)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+        self.entered.set()
+        assert self.gate.wait(30)
+        return super().__call__(requests)
+
+
+@dataclass
+class BreakingHost(SummingHost):
+    """Raises for a batch that holds a prompt of sum 7, as a library does that runs out of memory."""
+
+    def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+        answers = super().__call__(requests)
+        if 7 in self.batches[-1]:
+            raise RuntimeError("out of memory")
+        return answers
+
+
+def batching(host: Host, *, most: int = 4, waiting: int = 8, max_wait_s: float = 0.0) -> MicroBatches:
+    return MicroBatches(host, BatchLimits(most, max_wait_s, waiting), ManualClock(), lambda _prompts: None)
+
+
+def recommending(batches: MicroBatches, metrics: EngineMetrics) -> RecommendItems:
+    model = Model(model_version="m1", catalog_version="c1", vocab_size=VOCABULARY, warm_up=(1, 2))
+    return RecommendItems(batches, model, default_deadline_ms=30_000, note=metrics.note)
+
+
+async def all_waiting(batches: MicroBatches, count: int) -> None:
+    """Let other tasks run until `count` requests wait."""
+    for _ in range(10_000):
+        if batches.waiting == count:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError(f"{batches.waiting} requests wait, not {count}")

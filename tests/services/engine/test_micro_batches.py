@@ -1,0 +1,168 @@
+"""Batches are bounded, company is waited for, and each request succeeds or fails alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from contracts.errors import DeadlineExceeded, EngineBusy, EngineDown, EngineFailed, RankGRError, UnknownToken
+from model.decoding.request import DecodeRequest, DecodeResult
+from services.engine.micro_batches import Decoded, Host, MicroBatches
+
+from .hosts import BreakingHost, GatedHost, SummingHost, all_waiting, batching
+
+PLENTY_MS = 30_000
+
+
+def prompt(*tokens: int) -> DecodeRequest:
+    return DecodeRequest(np.array(tokens, np.int64))
+
+
+@asynccontextmanager
+async def started(
+    host: Host, *, most: int = 4, waiting: int = 8, max_wait_s: float = 0.0
+) -> AsyncIterator[MicroBatches]:
+    batches = batching(host, most=most, waiting=waiting, max_wait_s=max_wait_s)
+    batches.start()
+    yield batches
+    await batches.stop()
+
+
+async def is_held(host: GatedHost) -> None:
+    assert await asyncio.to_thread(host.entered.wait, 30)
+
+
+def asking(batches: MicroBatches, *tokens: int) -> asyncio.Task[Decoded]:
+    return asyncio.create_task(batches.decode(prompt(*tokens), PLENTY_MS))
+
+
+async def test_requests_that_come_while_a_batch_runs_are_decoded_together_in_order() -> None:
+    host = GatedHost()
+    async with started(host, most=3) as batches:
+        first = asking(batches, 1)
+        await is_held(host)
+        others = [asking(batches, sum_) for sum_ in (2, 3, 4, 5)]
+        await all_waiting(batches, 4)
+        host.gate.set()
+        answers = await asyncio.gather(first, *others)
+    assert host.batches == [[1], [2, 3, 4], [5]]
+    assert [float(answer.result.score[0]) for answer in answers] == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+async def test_a_first_request_waits_for_company_until_the_batch_is_full() -> None:
+    host = SummingHost()
+    # An hour: only a full batch ends the wait.
+    async with started(host, most=3, max_wait_s=3600) as batches:
+        await asyncio.gather(*(batches.decode(prompt(sum_), PLENTY_MS) for sum_ in (1, 2, 3)))
+    assert host.batches == [[1, 2, 3]]
+
+
+async def test_a_first_request_waits_for_company_no_longer_than_it_may() -> None:
+    host = SummingHost()
+    async with started(host, most=3, max_wait_s=0.001) as batches:
+        await batches.decode(prompt(1), PLENTY_MS)
+    assert host.batches == [[1]]
+
+
+async def test_above_the_bound_a_request_is_refused_at_once() -> None:
+    host = GatedHost()
+    async with started(host, waiting=2) as batches:
+        first = asking(batches, 1)
+        await is_held(host)
+        others = [asking(batches, 2), asking(batches, 3)]
+        await all_waiting(batches, 2)
+        with pytest.raises(EngineBusy, match="2 requests waiting"):
+            await batches.decode(prompt(4), PLENTY_MS)
+        host.gate.set()
+        await asyncio.gather(first, *others)
+        assert float((await batches.decode(prompt(4), PLENTY_MS)).result.score[0]) == 3.0
+
+
+async def test_who_is_out_of_time_or_cancelled_leaves_the_queue_and_is_never_decoded() -> None:
+    host = GatedHost()
+    async with started(host, waiting=2) as batches:
+        first = asking(batches, 1)
+        await is_held(host)
+        with pytest.raises(DeadlineExceeded, match="within 1 ms"):
+            await batches.decode(prompt(2), 1)
+        cancelled = asking(batches, 3)
+        await all_waiting(batches, 1)
+        cancelled.cancel()
+        await asyncio.wait([cancelled])
+        assert batches.waiting == 0
+        last = asking(batches, 4)
+        await all_waiting(batches, 1)
+        host.gate.set()
+        await asyncio.gather(first, last)
+    assert host.batches == [[1], [4]]
+
+
+async def test_a_caller_that_leaves_in_mid_flight_harms_nobody() -> None:
+    host = GatedHost()
+    async with started(host) as batches:
+        first = asking(batches, 1)
+        await is_held(host)
+        first.cancel()
+        await asyncio.wait([first])
+        host.gate.set()
+        assert float((await batches.decode(prompt(2), PLENTY_MS)).result.score[0]) == 1.0
+
+
+async def test_a_bad_request_spoils_only_itself() -> None:
+    host = GatedHost()
+    async with started(host) as batches:
+        first = asking(batches, 1)
+        await is_held(host)
+        others = [asking(batches, token) for token in (2, 13, 99)]
+        await all_waiting(batches, 3)
+        host.gate.set()
+        good, failed, unknown = await asyncio.gather(*others, return_exceptions=True)
+        await first
+    assert host.batches == [[1], [2, 13, 99]]
+    assert isinstance(good, Decoded)
+    assert isinstance(failed, EngineFailed)
+    assert isinstance(unknown, UnknownToken)
+
+
+async def test_a_host_that_breaks_on_a_batch_is_asked_for_each_alone() -> None:
+    host = BreakingHost()
+    async with started(host, most=3, max_wait_s=3600) as batches:
+        answers = await asyncio.gather(
+            *(batches.decode(prompt(sum_), PLENTY_MS) for sum_ in (1, 7, 2)), return_exceptions=True
+        )
+    assert [type(answer) for answer in answers] == [Decoded, EngineFailed, Decoded]
+    assert host.batches == [[1, 7, 2], [1], [7], [2]]
+
+
+async def test_a_host_that_answers_too_few_fails_the_batch_and_goes_on() -> None:
+    class Forgetful(SummingHost):
+        def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+            answers = super().__call__(requests)
+            return answers[1:] if 7 in self.batches[-1] else answers
+
+    async with started(Forgetful()) as batches:
+        with pytest.raises(EngineFailed):
+            await batches.decode(prompt(7), PLENTY_MS)
+        assert (await batches.decode(prompt(1), PLENTY_MS)).queue_ms == 0.0
+
+
+async def test_stopping_tells_who_still_waits() -> None:
+    host = GatedHost()
+    batches = batching(host)
+    with pytest.raises(EngineDown):
+        await batches.decode(prompt(1), PLENTY_MS)
+    batches.start()
+    running = asking(batches, 1)
+    await is_held(host)
+    waiting = asking(batches, 2)
+    await all_waiting(batches, 1)
+    await batches.stop()
+    for task in (running, waiting):
+        with pytest.raises(EngineDown):
+            await task
+    host.gate.set()
+    assert not batches.running

@@ -1,0 +1,316 @@
+"""The retrieval service over HTTP, in process: ids in paths, outcomes, cursors, and a clear 422."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from hypothesis import HealthCheck, settings
+from prometheus_client import CollectorRegistry
+from schemathesis.checks import not_a_server_error
+
+from contracts.errors import StoreDown
+from services.gateways.candidate_store.in_memory import MemoryCandidateStore
+from services.gateways.candidate_store.port import CandidateStore
+from services.gateways.fallback.in_memory import MemoryFallbackLists
+from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
+from services.retrieval.api import create_api
+from services.retrieval.serve_candidates import ServeCandidates
+from services.runtime.clock import ManualClock
+
+from .lists import DownStore, made_list
+
+
+def app_over(store: CandidateStore, clock: ManualClock) -> FastAPI:
+    fallback = MemoryFallbackLists(range(1, 2001), {"home": range(50, 53)})
+    return create_api(
+        ServeCandidates(store, MemoryTriggerLedger(clock), fallback, clock),
+        clock=clock,
+        max_age_s=900,
+        store_ping=store.ping,
+        registry=CollectorRegistry(),
+    )
+
+
+class FlakyStore(MemoryCandidateStore):
+    """A store whose server comes and goes."""
+
+    down = False
+
+    async def ping(self) -> None:
+        if self.down:
+            raise StoreDown("no store")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(clock: ManualClock) -> MemoryCandidateStore:
+    return MemoryCandidateStore(clock)
+
+
+@pytest.fixture
+async def http(store: MemoryCandidateStore, clock: ManualClock) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app_over(store, clock))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as client:
+        yield client
+
+
+async def put(store: MemoryCandidateStore, clock: ManualClock, user: str, request: str = "r-1") -> None:
+    await store.put(made_list(user, request=request, triggered_at=clock.now_ms(), generated_at=clock.now_ms()))
+
+
+async def test_a_fresh_page_has_exactly_the_promised_shape(
+    http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock
+) -> None:
+    await put(store, clock, "42")
+    clock.advance(0.02)
+    answer = await http.get("/retrieve/42", params={"limit": 2, "request_id": "r-1", "wait_ms": 80})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert "server" not in answer.headers
+    body = answer.json()
+    assert body.pop("next_cursor")
+    assert body == {
+        "outcome": "fresh",
+        "user_id": "42",
+        "request_id": "r-1",
+        "model_version": "m1",
+        "catalog_version": "c1",
+        "generated_at": clock.now_ms() - 20,
+        "age_ms": 20,
+        "items": [
+            {"item_id": 100, "score": -100 / 128, "sid": [100, 3]},
+            {"item_id": 101, "score": -101 / 128, "sid": [101, 3]},
+        ],
+    }
+
+
+async def test_a_fallback_has_nulls_where_nothing_was_computed(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/retrieve/nobody?scene=home&limit=1400")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "outcome": "fallback",
+        "user_id": "nobody",
+        "request_id": None,
+        "model_version": None,
+        "catalog_version": None,
+        "generated_at": None,
+        "age_ms": None,
+        "items": [{"item_id": item, "score": None, "sid": None} for item in (50, 51, 52)],
+        "next_cursor": None,
+    }
+
+
+async def test_a_page_has_fifty_items_by_default_and_1400_at_most(http: httpx.AsyncClient) -> None:
+    assert len((await http.get("/retrieve/x")).json()["items"]) == 50
+    assert len((await http.get("/retrieve/x?limit=1400")).json()["items"]) == 1400
+    assert (await http.get("/retrieve/x?limit=1401")).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "user", ["a/b", "/", "//", "a%2Fb", "?", "#x", "a b", "日本🛒", "u\u0301", "ü" * 128, ".", "..%"]
+)
+async def test_any_user_id_is_one_percent_encoded_segment(
+    http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock, user: str
+) -> None:
+    await put(store, clock, user)
+    # A lone dot would be taken for a step in the tree by the client, encoded or not.
+    segment = quote(user, safe="") if user != "." else "%2E"
+    answer = await http.get(httpx.URL("http://retrieval", raw_path=f"/retrieve/{segment}".encode()))
+    assert (answer.status_code, answer.json()["user_id"], answer.json()["outcome"]) == (200, user, "fresh")
+
+
+@pytest.mark.parametrize(
+    "segment",
+    ["", "a%00b", "%FF", "%C3", "%ED%A0%80", quote("x" * 129), quote("ü" * 129)],
+    ids=["empty", "NUL", "no UTF-8", "cut UTF-8", "surrogate", "too long", "too many code points"],
+)
+async def test_a_bad_user_id_is_refused_by_name(http: httpx.AsyncClient, segment: str) -> None:
+    answer = await http.get(httpx.URL("http://retrieval", raw_path=f"/retrieve/{segment}".encode()))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("user_id: ")
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1401", "limit"),
+        ("limit=99999999999999999999999", "limit"),
+        ("limit=abc", "limit"),
+        ("limit=", "limit"),
+        ("limit=1.5", "limit"),
+        ("limit=1_0", "limit"),
+        ("limit=%D9%A1", "limit"),
+        ("wait_ms=-1", "wait_ms"),
+        ("wait_ms=soon", "wait_ms"),
+        ("max_age_s=-1", "max_age_s"),
+        ("max_age_s=nan", "max_age_s"),
+        ("max_age_s=inf", "max_age_s"),
+        ("max_age_s=1e300", "max_age_s"),
+        ("max_age_s=old", "max_age_s"),
+        ("exclude=1,,2", "exclude"),
+        ("exclude=a", "exclude"),
+        ("exclude=9223372036854775808", "exclude"),
+        ("exclude=1.0", "exclude"),
+        ("exclude=" + ",".join(map(str, range(1401))), "exclude"),
+        ("request_id=", "request_id"),
+        ("request_id=" + "x" * 129, "request_id"),
+        ("request_id=%00", "request_id"),
+        ("scene=" + "x" * 65, "scene"),
+        ("cursor=" + "x" * 513, "cursor"),
+        ("cursor=damaged", "cursor"),
+        ("cursor=", "cursor"),
+        ("cursor=%F0%9F%9B%92", "cursor"),
+        ("scene=%FF", "query"),
+        ("&".join(f"a{n}=1" for n in range(65)), "query"),
+    ],
+)
+async def test_a_bad_query_is_refused_by_the_field_s_name(http: httpx.AsyncClient, query: str, field: str) -> None:
+    answer = await http.get(f"/retrieve/42?{query}")
+    assert (answer.status_code, set(answer.json())) == (422, {"error", "detail"})
+    assert answer.json()["detail"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "wait_ms=5001",
+        "wait_ms=999999999999999999999",
+        "max_age_s=1.5",
+        "exclude=",
+        "exclude=-5,7",
+        "new=1",
+        "limit=007",
+    ],
+)
+async def test_a_generous_query_is_taken(http: httpx.AsyncClient, query: str) -> None:
+    assert (await http.get(f"/retrieve/42?{query}")).status_code == 200
+
+
+async def test_excluded_items_may_be_sent_in_one_field_or_several(http: httpx.AsyncClient) -> None:
+    for query in ("exclude=1,2,3", "exclude=1&exclude=2&exclude=3"):
+        answer = await http.get(f"/retrieve/42?limit=2&{query}")
+        assert [item["item_id"] for item in answer.json()["items"]] == [4, 5]
+
+
+async def test_a_cursor_whose_list_is_gone_is_410_with_a_way_to_start_again(
+    http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock
+) -> None:
+    await put(store, clock, "a/b", "r-1")
+    first = (await http.get("/retrieve/a%2Fb?limit=3&exclude=101,102&scene=h%20m")).json()
+    for request in ("r-2", "r-3"):
+        clock.advance(1)
+        await put(store, clock, "a/b", request)
+    gone = await http.get(f"/retrieve/a%2Fb?limit=3&exclude=101,102&scene=h%20m&cursor={first['next_cursor']}")
+    assert (gone.status_code, set(gone.json())) == (410, {"error", "detail", "restart"})
+    assert gone.json()["error"] == "CursorGone"
+    again = await http.get(gone.json()["restart"])
+    assert (again.status_code, again.json()["request_id"]) == (200, "r-3")
+    assert [item["item_id"] for item in again.json()["items"]] == [100, 103, 104]
+
+
+async def test_another_user_s_cursor_is_422(
+    http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock
+) -> None:
+    await put(store, clock, "one")
+    cursor = (await http.get("/retrieve/one?limit=3")).json()["next_cursor"]
+    answer = await http.get(f"/retrieve/two?cursor={cursor}")
+    assert (answer.status_code, answer.json()["error"]) == (422, "BadCursor")
+
+
+async def test_a_store_that_is_down_is_a_fallback(clock: ManualClock) -> None:
+    transport = httpx.ASGITransport(app_over(DownStore(), clock))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as client:
+        answer = await client.get("/retrieve/42?request_id=r-1&wait_ms=5000")
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "fallback")
+        assert (await client.get("/healthz")).status_code == 200
+        metrics = (await client.get("/metrics")).text
+    assert 'rankgr_retrieval_fallbacks_total{reason="store_down"} 1.0' in metrics
+    assert "rankgr_retrieval_store_up 0.0" in metrics
+
+
+async def test_a_store_that_never_answered_keeps_the_service_from_being_ready(clock: ManualClock) -> None:
+    transport = httpx.ASGITransport(app_over(DownStore(), clock))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as client:
+        answer = await client.get("/readyz")
+        assert (answer.status_code, answer.json()["error"]) == (503, "StoreDown")
+
+
+async def test_a_service_that_was_ready_stays_so_while_the_store_is_down_and_shows_it(clock: ManualClock) -> None:
+    store = FlakyStore(clock)
+    transport = httpx.ASGITransport(app_over(store, clock))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as client:
+        for store.down, shown in ((False, "1.0"), (True, "0.0"), (False, "1.0")):
+            assert (await client.get("/readyz")).status_code == 200
+            assert f"rankgr_retrieval_store_up {shown}" in (await client.get("/metrics")).text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/retrieve/42", 405),
+        ("DELETE", "/retrieve/a%2Fb", 405),
+        ("GET", "/retrieve/a/b", 404),
+        ("GET", "/", 404),
+    ],
+)
+async def test_other_methods_and_paths_get_the_common_error_body(
+    http: httpx.AsyncClient, method: str, path: str, status: int
+) -> None:
+    answer = await http.request(method, path)
+    assert (answer.status_code, set(answer.json())) == (status, {"error", "detail"})
+
+
+async def test_user_ids_never_become_metric_labels(http: httpx.AsyncClient) -> None:
+    await http.get("/retrieve/very-secret-user")
+    metrics = (await http.get("/metrics")).text
+    assert "very-secret-user" not in metrics
+    assert 'route="/retrieve/{user_id}"' in metrics
+    assert 'rankgr_retrieval_answers_total{outcome="fallback"} 1.0' in metrics
+
+
+async def test_openapi_describes_the_hot_route(http: httpx.AsyncClient) -> None:
+    described = (await http.get("/openapi.json")).json()["paths"]["/retrieve/{user_id}"]["get"]
+    assert {one["name"] for one in described["parameters"]} == {
+        "user_id",
+        "limit",
+        "cursor",
+        "request_id",
+        "max_age_s",
+        "wait_ms",
+        "exclude",
+        "scene",
+    }
+    assert "RetrieveAnswer" in str(described["responses"]["200"])
+
+
+def _app_for_fuzzing() -> FastAPI:
+    clock = ManualClock()
+    return app_over(MemoryCandidateStore(clock), clock)
+
+
+schema = schemathesis.openapi.from_asgi("/openapi.json", _app_for_fuzzing())
+
+
+@schema.parametrize()
+@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_input_of_any_shape_breaks_the_service(case: schemathesis.Case[Any]) -> None:
+    answer = case.call()
+    case.validate_response(answer, checks=[not_a_server_error])
+    assert answer.status_code in {200, 404, 405, 422}
+    assert "server" not in answer.headers
+    if answer.status_code == 200:
+        assert answer.json()["outcome"] == "fallback"
+    else:
+        assert set(answer.json()) == {"error", "detail"}

@@ -1,0 +1,126 @@
+"""Settings: typed, frozen, from the environment; a wrong or unknown variable is one line that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from services.runtime.settings import (
+    BundleSettings,
+    ProcessSettings,
+    StreamSettings,
+    read_settings,
+    variables_of,
+)
+
+
+class ProbeSettings(ProcessSettings, StreamSettings, BundleSettings):
+    """A process that needs everything."""
+
+    model_config = SettingsConfigDict(env_prefix="RANKGR_PROBE_")
+
+    port: int = 8199
+    max_age_s: float = 900.0
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("RANKGR_REDIS_URL", "RANKGR_STREAM_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RANKGR_BUNDLE", "/somewhere")
+    return monkeypatch
+
+
+def refusal() -> str:
+    with pytest.raises(SystemExit) as caught:
+        read_settings(ProbeSettings)
+    assert isinstance(caught.value.code, str), "a string is printed to stderr, and the exit code is 1"
+    assert "\n" not in caught.value.code
+    return caught.value.code
+
+
+def test_defaults_stand_where_nothing_is_set() -> None:
+    settings = read_settings(ProbeSettings)
+    assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8199, "info")
+    assert settings.redis_url == settings.stream_url == "redis://127.0.0.1:6379/0"
+    assert settings.bundle == Path("/somewhere")
+
+
+def test_the_environment_sets_own_and_shared_variables(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RANKGR_PROBE_PORT", "1234")
+    environment.setenv("RANKGR_PROBE_MAX_AGE_S", "1.5")
+    environment.setenv("RANKGR_REDIS_URL", "rediss://:secret@store/1")
+    environment.setenv("RANKGR_STREAM_REDIS_URL", "unix:///run/stream.sock")
+    settings = read_settings(ProbeSettings)
+    assert (settings.port, settings.max_age_s) == (1234, 1.5)
+    assert (settings.redis_url, settings.stream_url) == (
+        "rediss://:secret@store/1",
+        "unix:///run/stream.sock",
+    )
+    assert "secret" not in repr(settings)
+
+
+def test_an_empty_variable_counts_as_absent(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RANKGR_PROBE_PORT", "")
+    environment.setenv("RANKGR_STREAM_REDIS_URL", "")
+    assert read_settings(ProbeSettings).port == 8199
+
+
+def test_an_unknown_variable_of_the_process_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RANKGR_PROBE_PROT", "1")
+    assert refusal() == "rankgr: unknown settings: RANKGR_PROBE_PROT"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RANKGR_PROBE_PORT", "eighty"),
+        ("RANKGR_PROBE_PORT", "70000"),
+        ("RANKGR_PROBE_LOG_LEVEL", "loud"),
+        ("RANKGR_REDIS_URL", "http://:hunter2@host"),
+        ("RANKGR_REDIS_URL", "redis://:hunter2@host:port/0"),
+        ("RANKGR_REDIS_URL", "redis://:hunter2@[host/0"),
+        ("RANKGR_STREAM_REDIS_URL", "redis://host:6379/first"),
+    ],
+)
+def test_a_bad_value_is_named_and_never_quoted(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
+    environment.setenv(name, value)
+    told = refusal()
+    assert told.startswith("rankgr: bad settings: ")
+    assert name in told
+    assert value not in told
+    assert "hunter2" not in told
+
+
+def test_a_password_that_breaks_its_url_is_not_quoted_as_a_port(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RANKGR_REDIS_URL", "redis://:hun/ter2@host:6379/0")
+    told = refusal()
+    assert "RANKGR_REDIS_URL" in told
+    assert "hun" not in told
+
+
+def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("RANKGR_BUNDLE")
+    assert "RANKGR_BUNDLE: Field required" in refusal()
+
+
+def test_settings_can_be_given_by_name_and_are_frozen() -> None:
+    settings = ProbeSettings(port=1, redis_url="redis://store:1/0", bundle=Path("here"))
+    assert settings.stream_url == "redis://store:1/0"
+    with pytest.raises(ValidationError):
+        settings.port = 2  # type: ignore[misc]
+
+
+def test_every_field_has_a_variable() -> None:
+    assert variables_of(ProbeSettings) == {
+        "host": "RANKGR_PROBE_HOST",
+        "port": "RANKGR_PROBE_PORT",
+        "log_level": "RANKGR_PROBE_LOG_LEVEL",
+        "redis_url": "RANKGR_REDIS_URL",
+        "stream_redis_url": "RANKGR_STREAM_REDIS_URL",
+        "bundle": "RANKGR_BUNDLE",
+        "max_age_s": "RANKGR_PROBE_MAX_AGE_S",
+    }
