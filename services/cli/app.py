@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from contracts.errors import RankGRError
-from services.cli import build, data, demo, evaluate, recommend, serve, sid, up
+from services.cli import bench, build, data, demo, evaluate, recommend, serve, sid, up
 from services.cli.output import fail
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.add_typer(bench.app, name="bench")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,12 @@
+"""`rankgr bench`: how fast the parts are on this machine; one file per command."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Measure the parts of the stack on this machine.")
+
+
+@app.callback()
+def bench() -> None:
+    """Measure the parts of the stack on this machine."""
