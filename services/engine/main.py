@@ -15,6 +15,7 @@ from model.bundle.read import Bundle, read_bundle
 from model.decoding.two_stage import TwoStageDecoder
 from model.prompt import PromptContext, context_tokens
 from services.engine.api import create_api
+from services.engine.decoding_host import DecodingHost
 from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.recommend_items import Model, RecommendItems
@@ -57,23 +58,27 @@ def create(settings: EngineSettings, bundle: Bundle | None = None) -> Engine:
 
 def _verb(settings: EngineSettings, bundle: Bundle, registry: CollectorRegistry) -> RecommendItems:
     metrics = EngineMetrics(registry)
-    batches = MicroBatches(
-        host=_torch_host(settings, bundle),
-        limits=BatchLimits(most=settings.max_batch, max_wait_s=settings.max_wait_ms / 1000, waiting=settings.queue),
-        clock=SystemClock(),
-        observe_batch=metrics.note_batch,
-    )
-    metrics.waiting.set_function(lambda: batches.waiting)
+    host = _torch_host(settings, bundle, metrics)
+    metrics.waiting.set_function(lambda: host.waiting)
     model = Model(
         model_version=bundle.manifest.model_version,
         catalog_version=bundle.manifest.catalog_version,
         vocab_size=bundle.config.vocab_size,
         warm_up=tuple(context_tokens(bundle.prompt_format, PromptContext()).tolist()),
     )
-    return RecommendItems(batches, model, settings.deadline_ms, metrics.note)
+    return RecommendItems(host, model, settings.deadline_ms, metrics.note)
 
 
-def _torch_host(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
+def _torch_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics) -> DecodingHost:
+    return MicroBatches(
+        host=_torch_decoder(settings, bundle),
+        limits=BatchLimits(most=settings.max_batch, max_wait_s=settings.max_wait_ms / 1000, waiting=settings.queue),
+        clock=SystemClock(),
+        observe_batch=metrics.note_batch,
+    )
+
+
+def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:

@@ -1,6 +1,6 @@
 """Concurrent requests of one model, decoded together: a bounded queue, and one worker thread for batches.
 
-Used by `recommend_items`.  Knows nothing of users and items; a bad request spoils only itself.
+A `DecodingHost` around a decoder in this process.  Knows nothing of users and items; a bad request spoils only itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from contracts.errors import DeadlineExceeded, EngineBusy, EngineDown, EngineFailed, RankGRError
 from model.decoding.request import DecodeRequest, DecodeResult
+from services.engine.decoding_host import Decoded
 from services.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,6 @@ class BatchLimits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Decoded:
-    """A result, and how long its request waited for its turn."""
-
-    result: DecodeResult
-    queue_ms: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """A request that has not started, and the future that its caller awaits."""
 
@@ -58,7 +51,7 @@ class _Waiting:
 
 @dataclass(slots=True, eq=False)
 class MicroBatches:
-    """Takes requests between `start` and `stop`; all calls come from one event loop."""
+    """See the port; takes requests between `start` and `stop`."""
 
     host: Host
     limits: BatchLimits
@@ -80,8 +73,8 @@ class MicroBatches:
         """Whether requests are being taken."""
         return self._worker is not None and not self._worker.done()
 
-    def start(self) -> None:
-        """Begin to work; needs a running loop."""
+    async def start(self) -> None:
+        """See the port."""
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoder")
         self._worker = asyncio.ensure_future(self._work(self._pool))
 

@@ -15,7 +15,7 @@ from contracts.candidate_set import MAX_ITEMS, Candidate
 from contracts.errors import EngineDown, RankGRError, UnknownToken
 from contracts.ids import INT64_MAX, INT64_MIN, ItemId, UserId
 from model.decoding.request import DecodeRequest, DecodeResult
-from services.engine.micro_batches import MicroBatches
+from services.engine.decoding_host import DecodingHost
 from services.gateways.inference.port import EngineAnswer, EngineRequest
 
 # Shapes: K items, M levels.
@@ -59,7 +59,7 @@ class RecommendItems:
     UnknownToken, EngineFailed.
     """
 
-    batches: MicroBatches
+    host: DecodingHost
     model: Model
     default_deadline_ms: int
     note: Callable[[EngineOutcome], None]
@@ -76,7 +76,7 @@ class RecommendItems:
         return outcome
 
     async def _recommend(self, request: EngineRequest) -> Recommendation:
-        decoded = await self.batches.decode(self._asked(request), self._deadline_ms(request))
+        decoded = await self.host.decode(self._asked(request), self._deadline_ms(request))
         result = decoded.result
         return Recommendation(
             model_version=self.model.model_version,
@@ -92,7 +92,7 @@ class RecommendItems:
 
         Raises what the model says of the warm-up prompt.
         """
-        self.batches.start()
+        await self.host.start()
         prompt = EngineRequest(user_id=_NOBODY, tokens=self.model.warm_up, deadline_ms=WARM_UP_MS)
         await self(prompt)
         self.warm = True
@@ -100,13 +100,13 @@ class RecommendItems:
     async def stop(self) -> None:
         """End; whoever still waits is told EngineDown."""
         self.warm = False
-        await self.batches.stop()
+        await self.host.stop()
 
     async def ready(self) -> None:
         """Raise EngineDown unless a prompt can be decoded now."""
         if not self.warm:
             raise EngineDown("the engine is not warm yet")
-        if not self.batches.running:
+        if not self.host.running:
             raise EngineDown("the engine has stopped")
 
     def _deadline_ms(self, request: EngineRequest) -> int:

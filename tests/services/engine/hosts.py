@@ -11,6 +11,7 @@ import numpy as np
 
 from contracts.errors import BadRequest, EngineFailed, RankGRError, UnknownToken
 from model.decoding.request import DecodeRequest, DecodeResult
+from services.engine.decoding_host import DecodingHost
 from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, Host, MicroBatches
 from services.engine.recommend_items import Model, RecommendItems
@@ -80,15 +81,15 @@ def batching(host: Host, *, most: int = 4, waiting: int = 8, max_wait_s: float =
     return MicroBatches(host, BatchLimits(most, max_wait_s, waiting), ManualClock(), lambda _prompts: None)
 
 
-def recommending(batches: MicroBatches, metrics: EngineMetrics) -> RecommendItems:
+def recommending(host: DecodingHost, metrics: EngineMetrics) -> RecommendItems:
     model = Model(model_version="m1", catalog_version="c1", vocab_size=VOCABULARY, warm_up=(1, 2))
-    return RecommendItems(batches, model, default_deadline_ms=30_000, note=metrics.note)
+    return RecommendItems(host, model, default_deadline_ms=30_000, note=metrics.note)
 
 
-async def all_waiting(batches: MicroBatches, count: int) -> None:
+async def all_waiting(host: DecodingHost, count: int) -> None:
     """Let other tasks run until `count` requests wait."""
     for _ in range(10_000):
-        if batches.waiting == count:
+        if host.waiting == count:
             return
         await asyncio.sleep(0)
-    raise AssertionError(f"{batches.waiting} requests wait, not {count}")
+    raise AssertionError(f"{host.waiting} requests wait, not {count}")

@@ -164,7 +164,7 @@ async def test_a_full_queue_is_429_with_retry_after() -> None:
         running = asyncio.create_task(http.post("/recommend", json=body))
         assert await asyncio.to_thread(host.entered.wait, 30)
         waiting = asyncio.create_task(http.post("/recommend", json=body))
-        await all_waiting(engine.recommend.batches, 1)
+        await all_waiting(engine.recommend.host, 1)
         refused = await http.post("/recommend", json=body)
         assert (refused.status_code, refused.json()["error"]) == (429, "EngineBusy")
         assert "retry-after" in refused.headers

@@ -11,7 +11,8 @@ import pytest
 
 from contracts.errors import DeadlineExceeded, EngineBusy, EngineDown, EngineFailed, RankGRError, UnknownToken
 from model.decoding.request import DecodeRequest, DecodeResult
-from services.engine.micro_batches import Decoded, Host, MicroBatches
+from services.engine.decoding_host import Decoded
+from services.engine.micro_batches import Host, MicroBatches
 
 from .hosts import BreakingHost, GatedHost, SummingHost, all_waiting, batching
 
@@ -27,7 +28,7 @@ async def started(
     host: Host, *, most: int = 4, waiting: int = 8, max_wait_s: float = 0.0
 ) -> AsyncIterator[MicroBatches]:
     batches = batching(host, most=most, waiting=waiting, max_wait_s=max_wait_s)
-    batches.start()
+    await batches.start()
     yield batches
     await batches.stop()
 
@@ -155,7 +156,7 @@ async def test_stopping_tells_who_still_waits() -> None:
     batches = batching(host)
     with pytest.raises(EngineDown):
         await batches.decode(prompt(1), PLENTY_MS)
-    batches.start()
+    await batches.start()
     running = asking(batches, 1)
     await is_held(host)
     waiting = asking(batches, 2)
