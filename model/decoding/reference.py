@@ -98,8 +98,9 @@ class ReferenceDecoder:
     def _living(self, plan: DecodePlan) -> dict[Sid, list[int]]:
         """Rows of the items that may be recommended, by SID; most popular first, then lower id."""
         rows_of: dict[Sid, list[int]] = defaultdict(list)
+        filtered = set() if plan.item_filter is None else set(plan.item_filter.rows(len(self._catalog)).tolist())
         for row, item in enumerate(self._catalog.item_id.tolist()):
-            if item not in plan.exclude and item not in self._hidden:
+            if item not in plan.exclude and item not in self._hidden and row not in filtered:
                 rows_of[tuple(self._catalog.codes[row].tolist())].append(row)
         for rows in rows_of.values():
             rows.sort(key=lambda row: (-self._catalog.popularity[row], self._catalog.item_id[row]))

@@ -5,6 +5,7 @@ Both decoders and the services above them use these types; nothing here computes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from contracts.errors import BadRequest, PromptTooLong, UnknownToken
 from model.network.config import RankGRConfig
 from model.semantic_id.catalog import Float32s, Int32s, Int64s
+from model.semantic_id.item_filter import ItemFilter
 
 # Shapes: L prompt tokens, K results, M levels.
 Float64s = npt.NDArray[np.float64]
@@ -24,7 +26,10 @@ LambdaScope = Literal["prefix", "request"]
 class DecodeRequest:
     """One user's prompt, int64 [L].  None means the model's default; widths are per level, coarse to fine.
 
-    `exclude` names items, unknown ones are ignored; `max_items` None leaves the list uncut.
+    `exclude` names items, unknown ones are ignored; `item_filter` leaves out rows of the decoder's catalogue;
+    `max_items` None leaves the list uncut.  `user`: under whose name a decoder may keep the prompt's states for
+    the next one; None keeps nothing.  `wanted` is asked between stages, from the decoding thread: where it says
+    no, the rest is not computed and the answer is DeadlineExceeded.  None of the two changes a list.
     """
 
     tokens: Int64s
@@ -34,6 +39,9 @@ class DecodeRequest:
     max_items: int | None = None
     lambda_scope: LambdaScope | None = None
     iap_mix: float | None = None
+    item_filter: ItemFilter | None = None
+    user: str | None = None
+    wanted: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +86,7 @@ class DecodePlan:
     lambda_scope: LambdaScope
     iap_mix: float
     exclude: frozenset[int]
+    item_filter: ItemFilter | None
     max_items: int | None
 
 
@@ -108,6 +117,7 @@ def plan_of(request: DecodeRequest, config: RankGRConfig) -> DecodePlan:
         lambda_scope=scope,
         iap_mix=iap_mix,
         exclude=request.exclude,
+        item_filter=request.item_filter,
         max_items=request.max_items,
     )
 

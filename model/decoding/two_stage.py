@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 import torch
 
-from contracts.errors import BadBundle, EngineFailed, RankGRError
+from contracts.errors import BadBundle, DeadlineExceeded, EngineFailed, RankGRError
 from model.decoding.beams import Beams, feed_codes
 from model.decoding.blocks import Blocks
 from model.decoding.expand import ListRules, expand
@@ -31,10 +31,11 @@ DEFAULT_BLOCKS = Blocks()
 class _Ticket:
     """One good request on its way through the batch."""
 
-    __slots__ = ("beams", "failure", "plan", "prefix", "removed")
+    __slots__ = ("beams", "failure", "plan", "prefix", "removed", "wanted")
 
-    def __init__(self, plan: DecodePlan, removed: Removed) -> None:
+    def __init__(self, plan: DecodePlan, removed: Removed, wanted: Callable[[], bool] | None) -> None:
         self.plan = plan
+        self.wanted = wanted
         self.removed = removed
         self.prefix: Prefix | None = None
         self.beams: Beams | None = None
@@ -73,7 +74,8 @@ class TwoStageDecoder:
     def __call__(self, requests: Sequence[DecodeRequest]) -> list[DecodeResult | RankGRError]:
         """One answer per request, in order; an error value concerns its own request alone.
 
-        BadRequest, PromptTooLong, UnknownToken: refused; EngineFailed: states or scores were not finite.
+        BadRequest, PromptTooLong, UnknownToken: refused; EngineFailed: states or scores were not finite;
+        DeadlineExceeded: it said that it is no longer wanted.
         """
         timings: dict[str, float] = {}
         tickets = self._decode(requests, timings)
@@ -110,10 +112,12 @@ class TwoStageDecoder:
     def _accept(self, request: DecodeRequest) -> _Ticket | RankGRError:
         try:
             plan = plan_of(request, self._config)
+            left_out = [self._hidden_rows, _known_rows(self.catalog, plan.exclude)]
+            if plan.item_filter is not None:
+                left_out.append(plan.item_filter.rows(len(self.catalog)))
         except RankGRError as error:
             return error
-        rows = np.concatenate((self._hidden_rows, _known_rows(self.catalog, plan.exclude)))
-        return _Ticket(plan, self.trie.without(rows))
+        return _Ticket(plan, self.trie.without(np.concatenate(left_out)), request.wanted)
 
     def _prefill(self, tickets: Sequence[_Ticket]) -> None:
         if not tickets:
@@ -125,7 +129,10 @@ class TwoStageDecoder:
                 ticket.failure = EngineFailed("the model's states of this prompt are not finite")
 
     def _level(self, level: int, tickets: Sequence[_Ticket]) -> None:
-        """Extend the beams of every user who still has some."""
+        """Extend the beams of every user who still has some, and whose answer is still wanted."""
+        for ticket in tickets:
+            if ticket.wanted is not None and ticket.failure is None and not ticket.wanted():
+                ticket.failure = DeadlineExceeded(f"nobody waits for this prompt any more before level {level}")
         going = [
             (ticket, ticket.prefix, ticket.beams)
             for ticket in tickets
