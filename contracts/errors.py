@@ -8,11 +8,16 @@ RankGRError
 |  |- BadCursor           a paging cursor that is damaged or another user's
 |  |- PromptTooLong, UnknownToken
 |  |- BadMessage          a stream message that is no known event (poison)
+|  |- BadKeyFile          a file of API keys that cannot be read as one
+|- NotAllowed             who asks may not
+|  |- Unauthorized        no API key, or none that this service knows
+|  |- Forbidden           a key without the scope that is needed
 |- CursorGone             the list that a cursor pages through is no longer kept
 |- Unavailable            a dependency is down, retriable
 |  |- StoreDown, StreamDown, EngineDown
 |- Overloaded             too much is waiting, retriable later
 |  |- EngineBusy
+|  |- RateLimited         more requests than one user or key may make
 |- DeadlineExceeded       the answer would come too late
 |- EngineFailed           the model computed nonsense (NaN) for this request, final
 """
@@ -66,6 +71,22 @@ class BadMessage(BadInput):
     """A stream message that is no known event."""
 
 
+class BadKeyFile(BadInput):
+    """A file of API keys that cannot be read as one."""
+
+
+class NotAllowed(RankGRError):
+    """Whoever asks may not."""
+
+
+class Unauthorized(NotAllowed):
+    """No API key, or none that this service knows."""
+
+
+class Forbidden(NotAllowed):
+    """A key without the scope that is needed."""
+
+
 class CursorGone(RankGRError):
     """The list a cursor pages through is no longer kept; start again."""
 
@@ -99,6 +120,14 @@ class EngineBusy(Overloaded):
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"the engine's queue is full: {waiting} requests waiting")
+
+
+class RateLimited(Overloaded):
+    """More requests than one user or key may make; `retry_after_s` says when the next one is let through."""
+
+    def __init__(self, whose: str, retry_after_s: float) -> None:
+        super().__init__(f"too many requests of this {whose}: the next one in {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(RankGRError):

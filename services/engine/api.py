@@ -8,12 +8,19 @@ from starlette.responses import Response
 
 from services.engine.bodies import RecommendAnswer, RecommendBody, json_of
 from services.engine.recommend_items import RecommendItems
+from services.runtime.gate import Door
 from services.runtime.http import Lifespan, create_app
 
 
-def create_api(recommend: RecommendItems, *, registry: CollectorRegistry, lifespan: Lifespan | None = None) -> FastAPI:
+def create_api(
+    recommend: RecommendItems,
+    *,
+    registry: CollectorRegistry,
+    door: Door | None = None,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
     """The app; it is ready when the model is warm."""
-    app = create_app("RankGR engine", ready=recommend.ready, metrics=registry, lifespan=lifespan)
+    app = create_app("RankGR engine", ready=recommend.ready, metrics=registry, door=door, lifespan=lifespan)
 
     @app.post(
         "/recommend",

@@ -20,7 +20,10 @@ from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.recommend_items import Model, RecommendItems
 from services.engine.settings import EngineSettings
+from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
+from services.runtime.gate import Door
+from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
@@ -39,9 +42,10 @@ class Engine:
 def create(settings: EngineSettings, bundle: Bundle | None = None) -> Engine:
     """Put the engine together around a bundle, read from the settings' path if none is given.
 
-    Raises BadBundle; BadRequest where the device is none that this machine has.
+    Raises BadBundle, BadKeyFile; BadRequest where the device is none that this machine has.
     """
     registry = new_registry()
+    door = Door.of(access_by(settings.api_keys_file), Scope.ENGINE)
     bundle = bundle or read_bundle(settings.bundle)
     recommend = _verb(settings, bundle, registry)
 
@@ -53,7 +57,7 @@ def create(settings: EngineSettings, bundle: Bundle | None = None) -> Engine:
         finally:
             await recommend.stop()
 
-    return Engine(create_api(recommend, registry=registry, lifespan=lifespan), recommend)
+    return Engine(create_api(recommend, registry=registry, door=door, lifespan=lifespan), recommend)
 
 
 def _verb(settings: EngineSettings, bundle: Bundle, registry: CollectorRegistry) -> RecommendItems:

@@ -20,10 +20,13 @@ from services.history.consumer import GROUP, ConsumeInteractions
 from services.history.metrics import HistoryMetrics
 from services.history.remember_interactions import RememberInteractions
 from services.history.settings import HistorySettings
+from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.consume import ConsumeMetrics, Watch, consume
 from services.runtime.consume_beside import ConsumeBeside
+from services.runtime.gate import Door
 from services.runtime.http import create_app
+from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
@@ -32,8 +35,12 @@ NAME = "history"
 
 
 def create(settings: HistorySettings) -> FastAPI:
-    """The app; its lifespan consumes.  Raises BadRequest for settings that make no sense together."""
+    """The app; its lifespan consumes.
+
+    Raises BadRequest for settings that make no sense together, and BadKeyFile.
+    """
     registry = new_registry()
+    door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
     stream = RedisEventStream.connect(settings.stream_url, SystemClock(), limits=_limits(settings))
     histories = RedisHistoryStore.connect(
         settings.redis_url, keep=settings.keep, drop_block=settings.drop_block, ttl_s=settings.ttl_s
@@ -68,7 +75,7 @@ def create(settings: HistorySettings) -> FastAPI:
         await stream.ping()
         await histories.ping()
 
-    return create_app("RankGR history", ready=ready, metrics=registry, lifespan=lifespan)
+    return create_app("RankGR history", ready=ready, metrics=registry, door=door, lifespan=lifespan)
 
 
 def _limits(settings: HistorySettings) -> StreamLimits:

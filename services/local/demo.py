@@ -74,7 +74,10 @@ async def visit(stack: LocalStack, users: Sequence[HeldOut], stream_url: str, cl
 
     Raises Unavailable when a process of the stack does not answer as it should.
     """
-    async with httpx.AsyncClient(timeout=10.0) as client, _computed(stream_url, clock, run) as computed:
+    async with (
+        httpx.AsyncClient(timeout=10.0, headers=stack.key_header) as client,
+        _computed(stream_url, clock, run) as computed,
+    ):
         try:
             return [
                 await _visit(client, stack.urls, user, f"{run}-{number}", computed, clock)

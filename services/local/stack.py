@@ -26,7 +26,7 @@ from services.precompute.settings import PrecomputeSettings
 from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
 from services.runtime.lifecycle import Site, listen, serve
-from services.runtime.settings import ProcessSettings, read_settings
+from services.runtime.settings import ClientSettings, ProcessSettings, read_settings
 from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
@@ -41,9 +41,13 @@ LIGHT: dict[str, type[ProcessSettings]] = {
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """A running stack: where each process answers; `failed` raises when one of them is beyond help."""
+    """A running stack: where each process answers; `failed` raises when one of them is beyond help.
+
+    `key_header`: what to send along where keys are set up.
+    """
 
     urls: dict[str, str]
+    key_header: dict[str, str]
     failed: asyncio.Future[None]
 
 
@@ -84,7 +88,7 @@ async def run_stack(
         for early in (failed, ready):
             if early.done():
                 early.result()
-        yield LocalStack(urls, failed)
+        yield LocalStack(urls, read_settings(ClientSettings).key_header, failed)
 
 
 def check_ports() -> None:

@@ -27,10 +27,13 @@ from services.precompute.metrics import PrecomputeMetrics
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
 from services.precompute.prompt_of_user import PromptOfUser
 from services.precompute.settings import PrecomputeSettings
+from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.consume import ConsumeMetrics, Watch, consume
 from services.runtime.consume_beside import ConsumeBeside
+from services.runtime.gate import Door
 from services.runtime.http import create_app
+from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
@@ -64,9 +67,10 @@ def create(
 ) -> FastAPI:
     """The app; its lifespan consumes.  Without an engine, the one at `engine_url` is asked.
 
-    Raises BadBundle, and BadRequest for settings that make no sense together.
+    Raises BadBundle, BadKeyFile, and BadRequest for settings that make no sense together.
     """
     registry = new_registry()
+    door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
     side = side or read_prompt_side(settings.bundle)
     outside = _connect(settings, engine)
     watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry))
@@ -83,7 +87,7 @@ def create(
         beside.check()
         await outside.ready()
 
-    return create_app("RankGR precompute", ready=ready, metrics=registry, lifespan=lifespan)
+    return create_app("RankGR precompute", ready=ready, metrics=registry, door=door, lifespan=lifespan)
 
 
 async def _consume(
@@ -123,7 +127,7 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine | None) -> _O
             ttl_s=settings.history_ttl_s,
         ),
         ledger=RedisTriggerLedger.connect(settings.redis_url),
-        engine=engine or HttpInferenceEngine.connect(settings.engine_url),
+        engine=engine or HttpInferenceEngine.connect(settings.engine_url, headers=settings.key_header),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from contracts.candidate_set import MAX_ITEMS
-from services.runtime.settings import BundleSettings, ProcessSettings, StreamSettings, url_parts
+from services.runtime.settings import BundleSettings, ClientSettings, ProcessSettings, StreamSettings, url_parts
 
 
 def _http_url(url: str) -> str:
@@ -21,7 +21,7 @@ def _http_url(url: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
-class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings):
+class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, ClientSettings):
     """RANKGR_PRECOMPUTE_*; docs/settings.md explains each.  What a history keeps is history's to say."""
 
     model_config = SettingsConfigDict(env_prefix="RANKGR_PRECOMPUTE_")

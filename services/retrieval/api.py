@@ -18,6 +18,7 @@ from services.retrieval.readiness import StoreAnsweredOnce
 from services.retrieval.retrieve_route import PREFIX, SEGMENT, RetrieveRoute
 from services.retrieval.serve_candidates import ServeCandidates
 from services.runtime.clock import Clock
+from services.runtime.gate import Door
 from services.runtime.http import Lifespan, create_app
 from services.runtime.http_errors import ErrorAnswer, status_of
 
@@ -59,19 +60,20 @@ def _gone(error: CursorGone, segment: bytes, raw_query: bytes) -> ErrorAnswer:
     return ErrorAnswer(body, status_of(error))
 
 
-def create_api(
+def create_api(  # noqa: PLR0913 - each is built by main alone
     serve: ServeCandidates,
     *,
     clock: Clock,
     max_age_s: float,
     store_ping: Callable[[], Awaitable[None]],
     registry: CollectorRegistry,
+    door: Door | None = None,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """The app.  `store_ping` raises StoreDown while the store cannot be used; `max_age_s` is the default age."""
     metrics = RetrievalMetrics(registry)
     ready = StoreAnsweredOnce(store_ping, metrics)
-    app = create_app("RankGR retrieval", ready=ready, metrics=registry, lifespan=lifespan)
+    app = create_app("RankGR retrieval", ready=ready, metrics=registry, door=door, lifespan=lifespan)
     answers = RetrieveAnswers(serve, clock, max_age_s, metrics)
     app.router.routes.append(RetrieveRoute(answers))
     return app

@@ -13,7 +13,10 @@ from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.retrieval.api import create_api
 from services.retrieval.serve_candidates import ServeCandidates
 from services.retrieval.settings import RetrievalSettings
+from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
+from services.runtime.gate import Door
+from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
@@ -22,7 +25,7 @@ NAME = "retrieval"
 
 
 def create(settings: RetrievalSettings) -> FastAPI:
-    """The app; it connects when it is first used.  Raises BadBundle where it cannot read popular lists."""
+    """The app; it connects when it is first used.  Raises BadBundle (no popular lists) and BadKeyFile."""
     clock = SystemClock()
     fallback = DiskFallbackLists.read(settings.bundle)
     store = RedisCandidateStore.connect(settings.redis_url)
@@ -40,6 +43,7 @@ def create(settings: RetrievalSettings) -> FastAPI:
         max_age_s=settings.max_age_s,
         store_ping=store.ping,
         registry=new_registry(),
+        door=Door.of(access_by(settings.api_keys_file), Scope.RETRIEVE),
         lifespan=lifespan,
     )
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from contracts.errors import RankGRError
 from services.runtime.body_limit import BodyLimit
+from services.runtime.gate import Door, Gate
 from services.runtime.http_errors import ERROR_RESPONSES, error_answer, speak_errors
 from services.runtime.http_metrics import HttpMetrics
 
@@ -31,12 +32,14 @@ def create_app(
     *,
     ready: Callable[[], Awaitable[None]],
     metrics: CollectorRegistry,
+    door: Door | None = None,
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> FastAPI:
     """An app with /healthz, /readyz and /metrics; `ready` returns, or raises what stands in the way.
 
     Every error is answered as {"error", "detail"}; a body above `max_body_bytes` gets 413.
+    Without a `door` anybody may ask.
     """
     app = FastAPI(
         title=title,
@@ -49,6 +52,8 @@ def create_app(
     )
     speak_errors(app)
     app.add_middleware(BodyLimit, most=max_body_bytes)
+    if door is not None:
+        app.add_middleware(Gate, door=door)
     app.add_middleware(HttpMetrics, registry=metrics)
 
     @app.get("/healthz", include_in_schema=False)

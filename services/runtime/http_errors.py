@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -20,13 +21,18 @@ from contracts.errors import (
     CursorGone,
     DeadlineExceeded,
     EngineFailed,
+    Forbidden,
     Overloaded,
     RankGRError,
+    RateLimited,
+    Unauthorized,
     Unavailable,
 )
 
 STATUS: dict[type[RankGRError], int] = {
     BadInput: 422,
+    Unauthorized: 401,
+    Forbidden: 403,
     CursorGone: 410,
     Overloaded: 429,
     Unavailable: 503,
@@ -84,9 +90,20 @@ def status_of(error: RankGRError) -> int:
 
 def answer_of(error: RankGRError) -> ErrorAnswer:
     """The answer to a RankGRError."""
-    status = status_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else None
-    return error_answer(status, type(error).__name__, str(error), headers)
+    return error_answer(status_of(error), type(error).__name__, str(error), headers_of(error))
+
+
+def headers_of(error: RankGRError) -> dict[str, str]:
+    """What a client is told beside the sentence: when to come again, or what kind of key is wanted."""
+    match error:
+        case Unauthorized():
+            return {"WWW-Authenticate": "Bearer"}
+        case RateLimited():
+            return {"Retry-After": str(max(1, ceil(error.retry_after_s)))}
+        case _ if status_of(error) in (429, 503):
+            return {"Retry-After": str(RETRY_AFTER_S)}
+        case _:
+            return {}
 
 
 def field_path(loc: tuple[int | str, ...]) -> str:

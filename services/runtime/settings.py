@@ -8,11 +8,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, AliasChoices, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -42,6 +51,16 @@ def url_parts(url: str) -> SplitResult:
     return parts
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -53,11 +72,13 @@ class SharedSettings(BaseSettings):
 
 
 class ProcessSettings(SharedSettings):
-    """Where a process listens and how much it says.  Every process sets its own default port."""
+    """Where a process listens, who may ask it, and how much it says.  Every process sets its own default port."""
 
     host: str = "127.0.0.1"
     port: int
     log_level: LogLevel = "info"
+    api_keys_file: Path | None = Field(default=None, validation_alias="RANKGR_API_KEYS_FILE")
+    allow_no_keys: bool = Field(default=False, validation_alias="RANKGR_ALLOW_NO_KEYS")
 
     @field_validator("port")
     @classmethod
@@ -66,6 +87,26 @@ class ProcessSettings(SharedSettings):
         if not 0 <= port <= 65535:
             raise ValueError("must lie between 0 and 65535")
         return port
+
+    @model_validator(mode="after")
+    def _strangers_need_keys(self) -> Self:
+        if self.api_keys_file is None and not self.allow_no_keys and not is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} can be reached by others: set RANKGR_API_KEYS_FILE (see `rankgr keys new`), "
+                "or RANKGR_ALLOW_NO_KEYS=true where the network itself keeps strangers out"
+            )
+        return self
+
+
+class ClientSettings(SharedSettings):
+    """The key that a process shows when it asks another one of ours."""
+
+    api_key: SecretStr | None = Field(default=None, validation_alias="RANKGR_API_KEY")
+
+    @property
+    def key_header(self) -> dict[str, str]:
+        """The header that shows it; none where there is no key."""
+        return {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key.get_secret_value()}"}
 
 
 class StoreSettings(SharedSettings):
@@ -130,6 +171,8 @@ def _complaints(error: ValidationError, variables: dict[str, str]) -> list[str]:
     """One phrase per bad variable; never its value, which may hold a password."""
     complaints = []
     for detail in error.errors(include_input=False, include_url=False):
-        name = str(detail["loc"][0]) if detail["loc"] else ""
-        complaints.append(f"{variables.get(name, name)}: {detail['msg'].removeprefix('Value error, ')}")
+        says = detail["msg"].removeprefix("Value error, ")
+        # What several variables say together has no place of its own.
+        place = str(detail["loc"][0]) if detail["loc"] else ""
+        complaints.append(f"{variables.get(place, place)}: {says}" if place else says)
     return complaints

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from services.runtime.gate import Door
 from services.runtime.http import MAX_BODY_BYTES, Lifespan, create_app
 from services.trigger.accept_interactions import AcceptInteractions
 from services.trigger.accept_trigger import AcceptTrigger
@@ -14,17 +15,25 @@ from services.trigger.bodies import InteractionsAnswer, InteractionsBody, Trigge
 from services.trigger.metrics import TriggerMetrics
 
 
-def create_api(
+def create_api(  # noqa: PLR0913 - each is built by main alone
     accept_trigger: AcceptTrigger,
     accept_interactions: AcceptInteractions,
     *,
     ready: Callable[[], Awaitable[None]],
     registry: CollectorRegistry,
+    door: Door | None = None,
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> FastAPI:
     """The app.  `ready` raises what stands in the way of accepting triggers."""
-    app = create_app("RankGR trigger", ready=ready, metrics=registry, lifespan=lifespan, max_body_bytes=max_body_bytes)
+    app = create_app(
+        "RankGR trigger",
+        ready=ready,
+        metrics=registry,
+        door=door,
+        lifespan=lifespan,
+        max_body_bytes=max_body_bytes,
+    )
     metrics = TriggerMetrics(registry)
 
     @app.post("/trigger", status_code=202, summary="A user's request has begun: compute candidates beside it")

@@ -10,9 +10,12 @@ from fastapi import FastAPI
 
 from services.gateways.event_stream.in_redis import RedisEventStream
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
+from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.event_ids import uuid7_ids
-from services.runtime.lifecycle import run_app
+from services.runtime.gate import Door
+from services.runtime.key_file import access_by
+from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
 from services.trigger.accept_interactions import AcceptInteractions
@@ -24,7 +27,7 @@ NAME = "trigger"
 
 
 def create(settings: TriggerSettings) -> FastAPI:
-    """The app; it connects when it is first used, and its lifespan frees the connections."""
+    """The app; it connects when it is first used, and its lifespan frees the connections.  Raises BadKeyFile."""
     clock = SystemClock()
     new_event_id = uuid7_ids(clock, SystemRandom())
     stream = RedisEventStream.connect(settings.stream_url, clock)
@@ -42,6 +45,7 @@ def create(settings: TriggerSettings) -> FastAPI:
         # Without the ledger triggers are accepted all the same: it does not decide about readiness.
         ready=stream.ping,
         registry=new_registry(),
+        door=Door.of(access_by(settings.api_keys_file), Scope.TRIGGER),
         lifespan=lifespan,
         max_body_bytes=settings.max_body_bytes,
     )
@@ -51,4 +55,6 @@ def main() -> None:
     """Read the environment, serve until told to stop."""
     settings = read_settings(TriggerSettings)
     configure_logging(NAME, settings.log_level)
-    run_app(create(settings), settings.host, settings.port, name=NAME)
+    with one_line_errors(NAME):
+        app = create(settings)
+    run_app(app, settings.host, settings.port, name=NAME)

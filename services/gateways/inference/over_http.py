@@ -6,6 +6,7 @@ Main of precompute builds it.  Retries nothing: precompute's deliveries do that.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -64,11 +65,18 @@ class HttpInferenceEngine:
 
     @classmethod
     def connect(
-        cls, url: str, *, timeout_s: float = 30.0, connect_s: float = 1.0, connections: int = 64
+        cls,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+        connect_s: float = 1.0,
+        connections: int = 64,
     ) -> HttpInferenceEngine:
-        """An engine at this base URL; `timeout_s` holds where a request has no deadline."""
+        """An engine at this base URL; `timeout_s` holds where a request has no deadline, `headers` show who asks."""
         client = httpx.AsyncClient(
             base_url=url,
+            headers=headers,
             timeout=httpx.Timeout(timeout_s, connect=connect_s),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             # A proxy of the environment must not come between two of our own processes.

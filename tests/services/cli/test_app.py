@@ -26,6 +26,10 @@ COMMANDS = (
     "serve",
     "up",
     "demo",
+    "keys",
+    "keys new",
+    "keys list",
+    "keys revoke",
 )
 
 

@@ -49,6 +49,24 @@ def test_defaults_stand_where_nothing_is_set() -> None:
     assert settings.bundle == Path("/somewhere")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_on_loopback_no_keys_are_needed(environment: pytest.MonkeyPatch, host: str) -> None:
+    environment.setenv("RANKGR_PROBE_HOST", host)
+    assert read_settings(ProbeSettings).api_keys_file is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "shop.example", ""])
+def test_beyond_loopback_keys_are_needed_unless_told_otherwise(environment: pytest.MonkeyPatch, host: str) -> None:
+    environment.setenv("RANKGR_PROBE_HOST", host)
+    if host:
+        assert "RANKGR_API_KEYS_FILE" in refusal()
+        environment.setenv("RANKGR_ALLOW_NO_KEYS", "true")
+        assert read_settings(ProbeSettings).host == host
+        environment.setenv("RANKGR_ALLOW_NO_KEYS", "false")
+    environment.setenv("RANKGR_API_KEYS_FILE", "/run/secrets/keys.json")
+    assert read_settings(ProbeSettings).api_keys_file == Path("/run/secrets/keys.json")
+
+
 def test_the_environment_sets_own_and_shared_variables(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("RANKGR_PROBE_PORT", "1234")
     environment.setenv("RANKGR_PROBE_MAX_AGE_S", "1.5")
@@ -119,6 +137,8 @@ def test_every_field_has_a_variable() -> None:
         "host": "RANKGR_PROBE_HOST",
         "port": "RANKGR_PROBE_PORT",
         "log_level": "RANKGR_PROBE_LOG_LEVEL",
+        "api_keys_file": "RANKGR_API_KEYS_FILE",
+        "allow_no_keys": "RANKGR_ALLOW_NO_KEYS",
         "redis_url": "RANKGR_REDIS_URL",
         "stream_redis_url": "RANKGR_STREAM_REDIS_URL",
         "bundle": "RANKGR_BUNDLE",
