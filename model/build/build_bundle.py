@@ -91,7 +91,7 @@ class BuildBundle:
             list(held_out(data, Split.TEST, fmt.history_level)), self.preset.evaluated_users, self.source.seed
         )
         self.progress.begin("evaluating", len(users))
-        method = Generative(TwoStageDecoder(network, network.config, catalog), fmt, catalog)
+        method = Generative(TwoStageDecoder(network, catalog), fmt, catalog)
         ours = evaluate(method, users, self.preset.ks, advance=self.progress.advance)
         popularity = evaluate(Popularity(catalog), users, self.preset.ks)
         metrics: dict[str, float] = {"test_users": float(len(users))}

@@ -51,6 +51,8 @@ class DecodeResult:
     item_id int64 [K]; score float32 [K]: log s + iap_mix * log p summed over levels in float64, rounded once;
     codes int32 [K, M]; iap_logprob and rsp_logscore float32 [K, M]: log p and log s of each level.
     timings_ms: prefill, level1..levelM, expand; a stage shared by several users shows its whole time.
+    counts: reused_tokens and computed_tokens of the prompt; per level beams<l> that there were and extended<l>
+    that could matter.
     An empty list is an answer: nothing was left to recommend.
     """
 
@@ -60,6 +62,7 @@ class DecodeResult:
     iap_logprob: Float32s
     rsp_logscore: Float32s
     timings_ms: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

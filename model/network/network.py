@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.network.backbone import Backbone, RMSNorm
+from model.network.backbone import Backbone, Layer, RMSNorm
 from model.network.config import RankGRConfig
 from model.network.rank_head import RankHead
 
@@ -41,6 +41,24 @@ class RankGRNetwork(nn.Module):
     def forward(self, tokens_BS: Tensor, positions_BS: Tensor, mask: Tensor | None = None) -> Tensor:
         """States [B, S, D] after the final norm; mask bool [B, 1, S, S], True = may attend, None = causal."""
         states: Tensor = self.model(tokens_BS, positions_BS, mask)
+        return states
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Inputs [.., D] of the first layer."""
+        x: Tensor = self.model.embed_tokens(tokens)
+        return x
+
+    def angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotary cosine and sine [.., 1, E] of positions [..]."""
+        return self.model.rotary.angles(positions, self.dtype)
+
+    def stack(self) -> list[Layer]:
+        """The layers, bottom first."""
+        return self.model.stack()
+
+    def final_norm(self, x: Tensor) -> Tensor:
+        """States [.., D] from the last layer's output."""
+        states: Tensor = self.model.norm(x)
         return states
 
     def level_logits(self, states: Tensor, level: int) -> Tensor:

@@ -48,7 +48,7 @@ def evaluate(
         raise typer.BadParameter("every K is at least 1", param_hint="--ks")
     opened = read_bundle(bundle)
     users = list(held_out(read_data_set(directory), Split[split.name], opened.prompt_format.history_level))
-    decoder = TwoStageDecoder(opened.network(), opened.config, opened.catalog)
+    decoder = TwoStageDecoder(opened.network(), opened.catalog)
     method = Generative(
         decoder,
         opened.prompt_format,

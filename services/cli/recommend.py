@@ -86,7 +86,7 @@ def _decode(bundle: Bundle, request: DecodeRequest, host: Host) -> DecodeResult:
     network = bundle.network()
     if host is Host.REFERENCE:
         return ReferenceDecoder(network, bundle.config, bundle.catalog)(request)
-    result = TwoStageDecoder(network, bundle.config, bundle.catalog)([request])[0]
+    result = TwoStageDecoder(network, bundle.catalog)([request])[0]
     if isinstance(result, RankGRError):
         raise BadRequest(str(result)) from result
     return result

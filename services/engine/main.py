@@ -89,7 +89,7 @@ def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
         network = bundle.network().to(torch.device(settings.device))
     except (RuntimeError, AssertionError) as error:
         raise BadRequest(f"device {settings.device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return TwoStageDecoder(network, bundle.config, bundle.catalog)
+    return TwoStageDecoder(network, bundle.catalog)
 
 
 def main() -> None:

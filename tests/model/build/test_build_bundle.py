@@ -75,7 +75,7 @@ def test_metrics_stand_beside_those_of_popularity(built: tuple[Manifest, Bundle]
 def test_the_bundle_recommends(market: DataSet, built: tuple[Manifest, Bundle]) -> None:
     bundle = built[1]
     network = bundle.network()
-    method = Generative(TwoStageDecoder(network, bundle.config, bundle.catalog), bundle.prompt_format, bundle.catalog)
+    method = Generative(TwoStageDecoder(network, bundle.catalog), bundle.prompt_format, bundle.catalog)
     users = list(held_out(market, Split.TEST))[:3]
     for ranking in method(users):
         # Eight prefixes are kept, and each leads to an item at least.

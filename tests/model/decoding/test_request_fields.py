@@ -35,7 +35,7 @@ def test_a_filter_is_the_exclusion_of_its_items(seed: int, share: float) -> None
     tokens = prompt(config, 12, seed)
     by_filter = DecodeRequest(tokens, exclude=excluded, item_filter=ItemFilter.of_items(catalog, filtered))
     by_name = DecodeRequest(tokens, exclude=excluded | frozenset(filtered))
-    found, expected = map(items_of, TwoStageDecoder(network, config, catalog)([by_filter, by_name]))
+    found, expected = map(items_of, TwoStageDecoder(network, catalog)([by_filter, by_name]))
     assert found == expected
     assert not set(found) & (excluded | set(filtered))
     assert items_of(ReferenceDecoder(network, config, catalog)(by_filter)) == expected
@@ -46,7 +46,7 @@ def test_another_catalogue_s_filter_spoils_its_own_request_only() -> None:
     config, network, catalog = world.config(), world.network(), world.catalog()
     tokens = prompt(config, 12, 0)
     foreign = DecodeRequest(tokens, item_filter=ItemFilter.of_rows([1], 10 * len(catalog)))
-    refused, good = TwoStageDecoder(network, config, catalog)([foreign, DecodeRequest(tokens)])
+    refused, good = TwoStageDecoder(network, catalog)([foreign, DecodeRequest(tokens)])
     assert isinstance(refused, BadRequest)
     assert items_of(good)
     with pytest.raises(BadRequest, match="filter"):
@@ -64,18 +64,18 @@ def test_who_is_not_waited_for_any_more_is_dropped_between_stages(stages: int) -
         asked.append(len(asked))
         return len(asked) <= stages
 
-    left, stayed = TwoStageDecoder(network, config, catalog)(
+    left, stayed = TwoStageDecoder(network, catalog)(
         [DecodeRequest(tokens, wanted=wanted), DecodeRequest(tokens, wanted=lambda: True)]
     )
     assert isinstance(left, DeadlineExceeded)
     assert len(asked) == stages + 1
-    assert items_of(stayed) == items_of(TwoStageDecoder(network, config, catalog)([DecodeRequest(tokens)])[0])
+    assert items_of(stayed) == items_of(TwoStageDecoder(network, catalog)([DecodeRequest(tokens)])[0])
 
 
 def test_a_user_s_name_changes_no_list() -> None:
     world = World()
     config, network, catalog = world.config(), world.network(), world.catalog()
     request = DecodeRequest(prompt(config, 12, 0))
-    decoder = TwoStageDecoder(network, config, catalog)
+    decoder = TwoStageDecoder(network, catalog)
     named, again, nobody = decoder([replace(request, user="42"), replace(request, user="42"), request])
     assert items_of(named) == items_of(again) == items_of(nobody)

@@ -74,7 +74,7 @@ def test_batched_equals_reference_to_1e_9_in_float64(name: str) -> None:
     world = WORLDS[name]
     config, network, catalog = world.config(), world.network(), world.catalog()
     hidden = frozenset(catalog.item_id[::7].tolist())
-    batched = TwoStageDecoder(network, config, catalog, hidden)
+    batched = TwoStageDecoder(network, catalog, hidden)
     reference = ReferenceDecoder(network, config, catalog, hidden)
     requests = requests_of(config, catalog, world.seed)
     for request, answer in zip(requests, batched.final_sids(requests), strict=True):
@@ -102,7 +102,7 @@ def test_batched_equals_reference_to_1e_9_in_float64(name: str) -> None:
 def test_batched_equals_reference_to_1e_5_in_float32(name: str) -> None:
     world = replace(WORLDS[name], dtype=torch.float32)
     config, network, catalog = world.config(), world.network(), world.catalog()
-    batched, reference = TwoStageDecoder(network, config, catalog), ReferenceDecoder(network, config, catalog)
+    batched, reference = TwoStageDecoder(network, catalog), ReferenceDecoder(network, config, catalog)
     requests = requests_of(config, catalog, world.seed + 50)
     for request, answer in zip(requests, batched.final_sids(requests), strict=True):
         assert_same_sids(sids_of(answer), reference.final_sids(request), 2e-5)
@@ -113,9 +113,9 @@ def test_small_blocks_change_nothing(name: str) -> None:
     world = WORLDS[name]
     config, network, catalog = world.config(), world.network(), world.catalog()
     requests = requests_of(config, catalog, 9)
-    whole = TwoStageDecoder(network, config, catalog).final_sids(requests)
-    for blocks in (Blocks(scores=1, pairs=1), Blocks(scores=40, pairs=90)):
-        parts = TwoStageDecoder(network, config, catalog, blocks=blocks).final_sids(requests)
+    whole = TwoStageDecoder(network, catalog).final_sids(requests)
+    for blocks in (Blocks(scores=1, pairs=1, beams=1, tokens=1), Blocks(scores=40, pairs=90, beams=2, tokens=45)):
+        parts = TwoStageDecoder(network, catalog, blocks=blocks).final_sids(requests)
         for found, expected in zip(parts, whole, strict=True):
             assert_same_sids(sids_of(found), sids_of(expected), 1e-12)
 
@@ -123,7 +123,7 @@ def test_small_blocks_change_nothing(name: str) -> None:
 def test_who_shares_the_batch_changes_nothing() -> None:
     world = WORLDS["three levels"]
     config, network, catalog = world.config(), world.network(), world.catalog()
-    decoder = TwoStageDecoder(network, config, catalog)
+    decoder = TwoStageDecoder(network, catalog)
     requests = requests_of(config, catalog, 4)
     for request, answer in zip(requests, decoder(requests), strict=True):
         assert result_of(answer).item_id.tolist() == result_of(decoder([request])[0]).item_id.tolist()
@@ -168,7 +168,7 @@ def test_with_all_widths_everything_the_list_is_the_brute_force_ranking(name: st
     request = DecodeRequest(prompt(config, 15, 1), beams=wide, lambdas=wide)
     expected = ranking_by_brute_force(network, catalog, request.tokens.tolist(), world.keys == "all", world.cap)
     for result in (
-        result_of(TwoStageDecoder(network, config, catalog)([request])[0]),
+        result_of(TwoStageDecoder(network, catalog)([request])[0]),
         ReferenceDecoder(network, config, catalog)(request),
     ):
         assert result.item_id.tolist() == [item for item, _ in expected]
@@ -195,7 +195,7 @@ def test_ties_go_to_lower_codes_then_to_the_popular_then_to_lower_ids(
         for row in sorted(rows_of[sid], key=lambda row: (-catalog.popularity[row], catalog.item_id[row]))[:3]
     ]
     request = DecodeRequest(prompt(config, 8, 0))
-    assert result_of(TwoStageDecoder(network, config, catalog)([request])[0]).item_id.tolist() == expected
+    assert result_of(TwoStageDecoder(network, catalog)([request])[0]).item_id.tolist() == expected
     assert ReferenceDecoder(network, config, catalog)(request).item_id.tolist() == expected
 
 
@@ -219,7 +219,7 @@ def test_a_list_keeps_the_law(
     request = DecodeRequest(
         prompt(config, 10, seed), beams=widths, lambdas=widths, exclude=gone[0], max_items=max_items
     )
-    result = result_of(TwoStageDecoder(network, config, catalog, hidden=gone[1])([request])[0])
+    result = result_of(TwoStageDecoder(network, catalog, hidden=gone[1])([request])[0])
     items = result.item_id.tolist()
     left = set(catalog.item_id.tolist()) - gone[0] - gone[1]
     assert set(items) <= left
@@ -248,7 +248,7 @@ def test_one_code_left_is_found_however_narrow_the_search() -> None:
     config, network, catalog = world.config(), world.network(), world.catalog()
     last = int(catalog.item_id[11])
     request = DecodeRequest(prompt(config, 8, 0), exclude=frozenset(catalog.item_id.tolist()) - {last})
-    assert result_of(TwoStageDecoder(network, config, catalog)([request])[0]).item_id.tolist() == [last]
+    assert result_of(TwoStageDecoder(network, catalog)([request])[0]).item_id.tolist() == [last]
 
 
 def test_nothing_left_is_an_empty_list() -> None:
@@ -258,9 +258,9 @@ def test_nothing_left_is_an_empty_list() -> None:
     empty = Catalog(np.empty(0, np.int64), np.empty((0, 2), np.int32), np.empty(0, np.float32), world.sizes)
     tokens = prompt(config, 8, 0)
     answers = [
-        result_of(TwoStageDecoder(network, config, catalog)([DecodeRequest(tokens, exclude=everything)])[0]),
-        result_of(TwoStageDecoder(network, config, catalog, hidden=everything)([DecodeRequest(tokens)])[0]),
-        result_of(TwoStageDecoder(network, config, empty)([DecodeRequest(tokens)])[0]),
+        result_of(TwoStageDecoder(network, catalog)([DecodeRequest(tokens, exclude=everything)])[0]),
+        result_of(TwoStageDecoder(network, catalog, hidden=everything)([DecodeRequest(tokens)])[0]),
+        result_of(TwoStageDecoder(network, empty)([DecodeRequest(tokens)])[0]),
         ReferenceDecoder(network, config, catalog, hidden=everything)(DecodeRequest(tokens)),
         ReferenceDecoder(network, config, empty)(DecodeRequest(tokens)),
     ]
@@ -292,7 +292,7 @@ def test_a_bad_request_spoils_only_itself(name: str) -> None:
     with torch.no_grad():
         # A special token whose state is NaN: only a prompt that holds it can be harmed.
         network.model.embed_tokens.weight[2] = torch.nan
-    decoder, reference = TwoStageDecoder(network, config, catalog), ReferenceDecoder(network, config, catalog)
+    decoder, reference = TwoStageDecoder(network, catalog), ReferenceDecoder(network, config, catalog)
     good = [DecodeRequest(np.array([6, 9, 1])), DecodeRequest(np.array([8, 20, 7, 3, 1]))]
     answers = decoder([good[0], request, good[1]])
     assert isinstance(answers[1], error)
@@ -309,7 +309,7 @@ def test_states_that_break_at_a_later_level_fail_that_request() -> None:
     with torch.no_grad():
         network.code_embeddings(2)[0] = torch.inf
     tokens = np.array([config.levels[0].token_offset, 1])
-    answer = TwoStageDecoder(network, config, catalog)([DecodeRequest(tokens)])[0]
+    answer = TwoStageDecoder(network, catalog)([DecodeRequest(tokens)])[0]
     assert isinstance(answer, EngineFailed)
 
 
@@ -317,27 +317,28 @@ def test_the_longest_prompt_leaves_room_for_the_codes_that_are_fed() -> None:
     world = World()
     config, network, catalog = world.config(), world.network(), world.catalog()
     request = DecodeRequest(prompt(config, 47, 0))
-    found = result_of(TwoStageDecoder(network, config, catalog)([request])[0])
+    found = result_of(TwoStageDecoder(network, catalog)([request])[0])
     assert found.item_id.tolist() == ReferenceDecoder(network, config, catalog)(request).item_id.tolist()
 
 
 def test_an_empty_batch_is_no_work() -> None:
     world = World()
-    assert TwoStageDecoder(world.network(), world.config(), world.catalog())([]) == []
+    assert TwoStageDecoder(world.network(), world.catalog())([]) == []
 
 
 def test_a_catalogue_of_other_levels_is_refused() -> None:
     other = World(sizes=(6, 8)).catalog()
-    for decoder in (TwoStageDecoder, ReferenceDecoder):
-        with pytest.raises(BadBundle, match="levels"):
-            decoder(World().network(), World().config(), other)
+    with pytest.raises(BadBundle, match="levels"):
+        TwoStageDecoder(World().network(), other)
+    with pytest.raises(BadBundle, match="levels"):
+        ReferenceDecoder(World().network(), World().config(), other)
 
 
 def test_timings_name_every_stage_and_come_from_the_given_clock() -> None:
     world = World()
     config, network, catalog = world.config(), world.network(), world.catalog()
     ticks = iter(range(100))
-    decoder = TwoStageDecoder(network, config, catalog, clock_s=lambda: float(next(ticks)))
+    decoder = TwoStageDecoder(network, catalog, clock_s=lambda: float(next(ticks)))
     result = result_of(decoder([DecodeRequest(prompt(config, 8, 0))])[0])
     assert result.timings_ms == dict.fromkeys(("prefill", "level1", "level2", "expand"), 1000.0)
 
@@ -345,6 +346,6 @@ def test_timings_name_every_stage_and_come_from_the_given_clock() -> None:
 def test_bfloat16_decodes_too() -> None:
     world = World(dtype=torch.bfloat16)
     config, network, catalog = world.config(), world.network(), world.catalog()
-    decoder = TwoStageDecoder(network, config, catalog)
+    decoder = TwoStageDecoder(network, catalog)
     for answer in decoder(requests_of(config, catalog)):
         assert len(result_of(answer).item_id)

@@ -54,7 +54,7 @@ def decode(network: RankGRNetwork, histories: list[list[int]]) -> list[DecodeRes
         levels = [Level.CLICK] * len(items)
         prompt = prompt_from_history(TOY.fmt, TOY.catalog, items, [int(level) for level in levels], context)
         requests.append(DecodeRequest(prompt.tokens))
-    answers = TwoStageDecoder(network, network.config, TOY.catalog)(requests)
+    answers = TwoStageDecoder(network, TOY.catalog)(requests)
     results = [answer for answer in answers if isinstance(answer, DecodeResult)]
     assert len(results) == len(histories)
     return results

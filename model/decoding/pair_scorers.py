@@ -1,0 +1,17 @@
+"""Which form of pair scoring a network gets: the fastest that its device and dtype allow.
+
+`stages` asks once, when it is built.
+"""
+
+from __future__ import annotations
+
+from model.decoding.blocks import Blocks
+from model.decoding.decodable import Decodable
+from model.decoding.pairs import PairScorer
+from model.decoding.pairs_in_torch import PairsInTorch
+from model.decoding.trie_on_device import TrieLevel
+
+
+def scorer_for(network: Decodable, trie: tuple[TrieLevel, ...], blocks: Blocks) -> PairScorer:
+    """The scorer of this network's pairs."""
+    return PairsInTorch(network, trie, blocks)
