@@ -6,7 +6,6 @@ A process declares `class TriggerSettings(ProcessSettings, StreamSettings)` with
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,19 +24,13 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.runtime.redis_url import parse_redis_url
+
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
-_DATABASE = re.compile(r"/?|/[0-9]+", re.ASCII)
-
-
 def _redis_url(url: str) -> str:
-    parts = url_parts(url)
-    if parts.scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    # The client would silently take database 0.
-    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
-        raise ValueError("must end in the number of a database, or in none")
+    parse_redis_url(url)
     return url
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+
+from services.gateways.redis_link import REDIS_ERRORS
 
 _RECONNECT_S = 0.1
 
@@ -59,7 +60,7 @@ class WakeUp:
         while True:
             try:
                 await self._hear()
-            except (RedisError, OSError) as error:
+            except REDIS_ERRORS as error:
                 _log.warning("wake-ups lost, subscribing again", extra={"reason": type(error).__name__})
             finally:
                 self._subscribed.clear()
