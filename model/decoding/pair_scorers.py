@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
+import torch
+
 from model.decoding.blocks import Blocks
 from model.decoding.decodable import Decodable
 from model.decoding.pairs import PairScorer
 from model.decoding.pairs_in_torch import PairsInTorch
+from model.decoding.pairs_on_cpu import PairsOnCpu
 from model.decoding.trie_on_device import TrieLevel
 
 
 def scorer_for(network: Decodable, trie: tuple[TrieLevel, ...], blocks: Blocks) -> PairScorer:
     """The scorer of this network's pairs."""
+    if network.device.type == "cpu" and network.dtype != torch.float64:
+        return PairsOnCpu(network, trie, blocks)
     return PairsInTorch(network, trie, blocks)

@@ -17,6 +17,7 @@ from model.decoding.blocks import Blocks
 from model.decoding.code_table import CodeQueries, CodeTable
 from model.decoding.pairs import PairScorer, Part, ScoredPairs
 from model.decoding.pairs_in_torch import PairsInTorch
+from model.decoding.pairs_on_cpu import PairsOnCpu
 from model.decoding.request import DecodePlan
 from model.decoding.trie_on_device import TrieLevel, levels_of
 from model.network.network import RankGRNetwork
@@ -33,6 +34,7 @@ SCORERS: dict[str, tuple[Make, torch.dtype, float]] = {
         torch.float64,
         1e-9,
     ),
+    "compiled for the CPU": (lambda network, trie: PairsOnCpu(network, trie, Blocks()), torch.float32, 2e-5),
 }
 
 
