@@ -10,8 +10,9 @@ TORCH ?= torch==2.13.0+cpu
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 DATA ?=
 ONCE ?=
+ARGS ?=
 
-.PHONY: help setup setup-dev setup-vllm demo test test-heavy check format load
+.PHONY: help setup setup-dev setup-vllm demo test test-heavy check format bench-engine load
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -64,6 +65,9 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+bench-engine: $(VENV)/.dev ## the engine's hosts side by side (ARGS="--quick --out DIR"); vLLM's after setup-vllm
+	@$(BIN)/rankgr bench engine $(ARGS)
 
 load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against loadtest/budgets.toml
 	$(BIN)/python -m loadtest.run

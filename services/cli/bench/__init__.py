@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from services.cli.bench import engine
+
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the stack on this machine.")
 
 
 @app.callback()
 def bench() -> None:
     """Measure the parts of the stack on this machine."""
+
+
+app.command("engine")(engine.engine)

@@ -1,0 +1,64 @@
+"""One user's list as a host gave it, and whether two hosts gave the same one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# What float32 arithmetic in another order may change in a sum of log scores.
+SCORE_TOLERANCE = 1e-5
+# Share of a float32 list that a bfloat16 one must find again.
+BFLOAT16_RECALL = 0.95
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """Best first: codes int32 [K, M], score float64 [K]."""
+
+    codes: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float64]
+
+    def by_sid(self) -> dict[tuple[int, ...], float]:
+        """Scores by semantic id."""
+        rows: list[list[int]] = self.codes.tolist()
+        return dict(zip(map(tuple, rows), self.score.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far a list is from the one it should be.
+
+    strangers: ids that only one of the two holds, other than near-ties at the cut; worst_score: the greatest
+    difference of a common id's score; recall: share of the other's ids that were found.
+    """
+
+    strangers: int
+    worst_score: float
+    recall: float
+
+    def within(self, dtype: str) -> bool:
+        """Whether the lists count as equal for hosts that compute in this dtype."""
+        if dtype == "bfloat16":
+            return self.recall >= BFLOAT16_RECALL
+        return self.strangers == 0 and self.worst_score <= SCORE_TOLERANCE
+
+
+def compare(mine: Listed, wanted: Listed) -> Difference:
+    """Sets and scores; order is not compared, for near-ties may swap."""
+    ours, theirs = mine.by_sid(), wanted.by_sid()
+    common = ours.keys() & theirs.keys()
+    # Where the list was cut, ids whose scores are as good as equal may stand on either side.
+    cut = min(ours.values(), default=0.0), min(theirs.values(), default=0.0)
+    apart = [score - cut[0] for sid, score in ours.items() if sid not in theirs]
+    apart += [score - cut[1] for sid, score in theirs.items() if sid not in ours]
+    strangers = sum(distance > SCORE_TOLERANCE for distance in apart)
+    if len(ours) != len(theirs) or len(ours) != len(mine.score):
+        # A list that is shorter, or says the same id twice, has no excuse at the cut.
+        strangers = max(strangers, 1)
+    return Difference(
+        strangers=strangers,
+        worst_score=max((abs(ours[sid] - theirs[sid]) for sid in common), default=0.0),
+        recall=len(common) / len(theirs) if theirs else 1.0,
+    )
