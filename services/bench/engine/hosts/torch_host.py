@@ -15,7 +15,6 @@ from services.bench.engine.host import Decoded
 from services.bench.engine.lists import Listed
 from services.bench.engine.messages import Ask, Start
 
-
 # Room for as many users as come at once, and some who come back.
 CACHE_BYTES = 512 * 2**20
 

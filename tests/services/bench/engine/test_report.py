@@ -12,13 +12,13 @@ from services.bench.engine.cases import Case
 from services.bench.engine.figures import draw
 from services.bench.engine.lists import Difference
 from services.bench.engine.messages import Found
-from services.bench.engine.report import as_json, as_markdown
+from services.bench.engine.report import Machine, as_json, as_markdown
 from services.bench.engine.shapes import SMALL
 from services.bench.engine.tally import Row, Tally
 from services.bench.engine.terms import Outcome
 
 EQUAL, UNEQUAL = Difference(0, 1e-7, 1.0), Difference(3, 1e-7, 0.9)
-MACHINE = {"cpu": "a processor", "device": "cpu", "threads": 2}
+MACHINE: Machine = {"cpu": "a processor", "device": "cpu", "threads": 2}
 
 
 def found(seconds: float) -> Found:
@@ -39,10 +39,10 @@ def test_a_row_is_per_user_and_takes_median_and_p90_over_the_turns() -> None:
 
 
 def test_one_unequal_list_makes_the_row_and_the_run_unequal() -> None:
-    outcome = Outcome(rows=[tally([0.1]).row(None)])
-    assert outcome.equal
-    outcome.rows.append(tally([0.1], to_torch=[EQUAL, UNEQUAL]).row(None))
-    assert outcome.rows[-1].equal_to_torch is False
+    equal, unequal = tally([0.1]).row(None), tally([0.1], to_torch=[EQUAL, UNEQUAL]).row(None)
+    assert (equal.equal_to_torch, unequal.equal_to_torch) == (True, False)
+    assert Outcome(rows=[equal]).equal
+    outcome = Outcome(rows=[equal, unequal])
     assert not outcome.equal
     assert "NO (torch)" in as_markdown(SMALL, MACHINE, outcome)
 
