@@ -9,6 +9,7 @@ import torch
 
 from model.decoding.blocks import Blocks
 from model.decoding.decodable import Decodable
+from model.decoding.merge_own_keys import MergeInTorch, MergeOwnKeys
 from model.decoding.pairs import PairScorer
 from model.decoding.pairs_in_torch import PairsInTorch
 from model.decoding.pairs_on_cpu import PairsOnCpu
@@ -19,4 +20,13 @@ def scorer_for(network: Decodable, trie: tuple[TrieLevel, ...], blocks: Blocks) 
     """The scorer of this network's pairs."""
     if network.device.type == "cpu" and network.dtype != torch.float64:
         return PairsOnCpu(network, trie, blocks)
-    return PairsInTorch(network, trie, blocks)
+    return PairsInTorch(network, trie, blocks, _merge_for(network, blocks))
+
+
+def _merge_for(network: Decodable, blocks: Blocks) -> MergeOwnKeys:
+    if network.device.type == "cuda" and network.dtype != torch.float64:
+        # Triton comes with torch's CUDA builds only.
+        from model.decoding.merge_on_cuda import MergeOnCuda
+
+        return MergeOnCuda(network.rank_head)
+    return MergeInTorch(network.rank_head, blocks)

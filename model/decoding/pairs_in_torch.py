@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -18,19 +17,15 @@ from model.decoding.beams import Beams
 from model.decoding.blocks import Blocks
 from model.decoding.code_table import CodeRows
 from model.decoding.decodable import Decodable
+from model.decoding.merge_own_keys import MergeOwnKeys, blocks_of
 from model.decoding.pairs import Part, ScoredPairs
 from model.decoding.select import best_per_row, best_positions
 from model.decoding.trie_on_device import TrieLevel
 from model.network.attention import wide_dtype
-from model.network.rank_head import CodePart, Keys, OwnPart
+from model.network.rank_head import Keys
 from model.semantic_id.catalog import Int64s
 
-# Shapes: B beams, P pairs, C codes with a row in the table, V codes of the level, D hidden size, J own keys of a
-# beam, R heads, F hidden units.
-
-# From this share of all (beam, code) pairs on, computing all beats gathering those asked for: of 256 x 256
-# pairs, 0.3 took 17 ms gathered and 21 ms dense, 0.5 took 36 ms and 21 ms (one thread).
-DENSE_SHARE = 0.4
+# Shapes: B beams, P pairs, V codes of the level, D hidden size.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +49,7 @@ class PairsInTorch:
     network: Decodable
     trie: tuple[TrieLevel, ...]
     blocks: Blocks
+    merge: MergeOwnKeys
 
     def __call__(self, level: int, parts: Sequence[Part]) -> list[ScoredPairs | EngineFailed]:
         """See `PairScorer`."""
@@ -92,7 +88,7 @@ class PairsInTorch:
         weight_VD = self.network.code_embeddings(level)
         step = self.blocks.rows(len(weight_VD))
         logp: list[Tensor] = []
-        for first, start, end in _blocks_of(row_P, len(state_BD), step):
+        for first, start, end in blocks_of(row_P, len(state_BD), step):
             logits_BV = functional.linear(state_BD[first : first + step], weight_VD)
             logits_BV = logits_BV.to(wide_dtype(logits_BV.dtype))
             row = row_P[start:end] - first
@@ -101,50 +97,12 @@ class PairsInTorch:
 
     def _log_scores(self, rows: CodeRows, pairs: Candidates, own: Keys | None) -> Tensor:
         """log s [P], float32 or wider."""
-        head = self.network.rank_head
         at_P = rows.row[pairs.code]
-        logits_P = head.merged_logits(rows.part, None)[at_P] if own is None else self._merged(rows, pairs, at_P, own)
+        if own is None:
+            logits_P = self.network.rank_head.merged_logits(rows.part, None)[at_P]
+        else:
+            logits_P = self.merge(rows, pairs.row, at_P, own)
         return functional.logsigmoid(logits_P.to(wide_dtype(logits_P.dtype)))
-
-    def _merged(self, rows: CodeRows, pairs: Candidates, at_P: Tensor, own: Keys) -> Tensor:
-        """Logits [P], in blocks of beams, so that scores against all codes fit."""
-        head = self.network.rank_head
-        beams, keys, heads = own.key.shape[:3]
-        hidden_BJRF = head.hidden_of(own.value)
-        step = self.blocks.rows(len(rows.code) * keys * heads)
-        logits: list[Tensor] = []
-        for first, start, end in _blocks_of(pairs.row, beams, step):
-            some = slice(first, first + step)
-            score_BCJR = head.own_scores(rows.query, Keys(own.key[some], own.value[some]))
-            mine = OwnPart(score_BCJR, hidden_BJRF[some])
-            row, code = pairs.row[start:end] - first, at_P[start:end]
-            crowded = end - start > DENSE_SHARE * score_BCJR.shape[0] * score_BCJR.shape[1]
-            logits.append((self._dense if crowded else self._sparse)(rows.part, mine, row, code))
-        return torch.cat(logits)
-
-    def _dense(self, part: CodePart, own: OwnPart, row_P: Tensor, code_P: Tensor) -> Tensor:
-        """Every code under every beam, without gathering, then the pairs that are asked for."""
-        step = self.blocks.pairs_of(part.hidden.numel())
-        logits_BC = torch.cat(
-            [
-                self.network.rank_head.merged_logits(part, OwnPart(score, hidden.unsqueeze(1)))
-                for score, hidden in zip(torch.split(own.score, step), torch.split(own.hidden, step), strict=True)
-            ]
-        )
-        return logits_BC[row_P, code_P]
-
-    def _sparse(self, part: CodePart, own: OwnPart, row_P: Tensor, code_P: Tensor) -> Tensor:
-        """The pairs alone; what each needs is gathered."""
-        step = self.blocks.pairs_of(part.hidden.shape[1] * part.hidden.shape[2])
-        each = own.score.flatten(0, 1)
-        at_P = row_P * own.score.shape[1] + code_P
-        logits: list[Tensor] = []
-        for row, code, at in zip(*(torch.split(x, step) for x in (row_P, code_P, at_P)), strict=True):
-            base = part.base if len(part.base) == 1 else part.base.index_select(0, code)
-            shared = CodePart(part.lse.index_select(0, code), part.hidden.index_select(0, code), base)
-            mine = OwnPart(each.index_select(0, at), own.hidden.index_select(0, row))
-            logits.append(self.network.rank_head.merged_logits(shared, mine))
-        return torch.cat(logits)
 
 
 def living_pairs(level: TrieLevel, beams: Beams, dead: Int64s) -> Candidates:
@@ -159,10 +117,3 @@ def living_pairs(level: TrieLevel, beams: Beams, dead: Int64s) -> Candidates:
         alive_P = dead_Z[at_P] != node_P
         row_P, node_P = row_P[alive_P], node_P[alive_P]
     return Candidates(row_P, node_P, level.code[node_P].long(), torch.empty(0, device=row_P.device))
-
-
-def _blocks_of(row_P: Tensor, beams: int, step: int) -> list[tuple[int, int, int]]:
-    """Blocks of `step` beams: the first beam, and where its pairs begin and end; row_P ascends."""
-    bounds = torch.arange(0, beams + step, step, device=row_P.device).clamp_(max=beams)
-    ends = torch.searchsorted(row_P, bounds).tolist()
-    return [(block * step, start, end) for block, (start, end) in enumerate(pairwise(ends))]

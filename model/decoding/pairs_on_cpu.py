@@ -18,6 +18,7 @@ from contracts.errors import EngineFailed
 from model.decoding.beams import Beams
 from model.decoding.blocks import Blocks
 from model.decoding.decodable import Decodable
+from model.decoding.merge_own_keys import MergeInTorch
 from model.decoding.pair_kernel import (
     Children,
     Cut,
@@ -47,7 +48,7 @@ class PairsOnCpu:
     def __init__(self, network: Decodable, trie: tuple[TrieLevel, ...], blocks: Blocks) -> None:
         self._network = network
         self._trie = trie
-        self._in_torch = PairsInTorch(network, trie, blocks)
+        self._in_torch = PairsInTorch(network, trie, blocks, MergeInTorch(network.rank_head, blocks))
         # Of its own, for torch's threads sleep while these work.  The caller's thread waits for them.
         self._pool = ThreadPoolExecutor(max_workers=max(1, torch.get_num_threads()), thread_name_prefix="pairs")
 

@@ -15,6 +15,7 @@ from contracts.errors import EngineFailed
 from model.decoding.beams import Beams
 from model.decoding.blocks import Blocks
 from model.decoding.code_table import CodeQueries, CodeTable
+from model.decoding.merge_own_keys import MergeInTorch
 from model.decoding.pairs import PairScorer, Part, ScoredPairs
 from model.decoding.pairs_in_torch import PairsInTorch
 from model.decoding.pairs_on_cpu import PairsOnCpu
@@ -26,11 +27,16 @@ from model.semantic_id.trie import Trie
 
 from .small_worlds import World
 
+
+def in_torch(network: RankGRNetwork, trie: tuple[TrieLevel, ...], blocks: Blocks) -> PairScorer:
+    return PairsInTorch(network, trie, blocks, MergeInTorch(network.rank_head, blocks))
+
+
 Make = Callable[[RankGRNetwork, tuple[TrieLevel, ...]], PairScorer]
 SCORERS: dict[str, tuple[Make, torch.dtype, float]] = {
-    "torch": (lambda network, trie: PairsInTorch(network, trie, Blocks()), torch.float64, 1e-9),
+    "torch": (lambda network, trie: in_torch(network, trie, Blocks()), torch.float64, 1e-9),
     "torch, small blocks": (
-        lambda network, trie: PairsInTorch(network, trie, Blocks(scores=300, pairs=200)),
+        lambda network, trie: in_torch(network, trie, Blocks(scores=300, pairs=200)),
         torch.float64,
         1e-9,
     ),
