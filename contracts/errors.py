@@ -7,6 +7,8 @@ RankGRError
 |  |- BadRequest          a request whose values make no sense together
 |  |- BadCursor           a paging cursor that is damaged or another user's
 |  |- PromptTooLong, UnknownToken
+|  |- CatalogMismatch     tokens or a filter made for another catalogue than the engine's
+|  |- NothingToRecommend  exclusions and filter leave no item
 |  |- BadMessage          a stream message that is no known event (poison)
 |  |- BadKeyFile          a file of API keys that cannot be read as one
 |- NotAllowed             who asks may not
@@ -67,6 +69,17 @@ class UnknownToken(BadInput):
         super().__init__(f"token {token} is outside the vocabulary of {vocabulary}")
 
 
+class CatalogMismatch(BadInput):
+    """Tokens or a filter that were made for another catalogue: they would mean other items."""
+
+    def __init__(self, asked: str, served: str) -> None:
+        super().__init__(f"catalog_version: the request was made for {asked}, this engine serves {served}")
+
+
+class NothingToRecommend(BadInput):
+    """Exclusions and filter leave no item, or the catalogue has none."""
+
+
 class BadMessage(BadInput):
     """A stream message that is no known event."""
 
@@ -110,16 +123,19 @@ class EngineDown(Unavailable):
 
 
 class Overloaded(RankGRError):
-    """Too much is waiting already."""
+    """Too much is waiting already; `retry_after_s` is when to come again."""
 
     retriable = True
+    retry_after_s: float = 1.0
 
 
 class EngineBusy(Overloaded):
-    """The engine's queue is full."""
+    """The engine's queue is full; `retry_after_s` is when what waits now should have started."""
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, waiting: int, retry_after_s: float = 1.0) -> None:
         super().__init__(f"the engine's queue is full: {waiting} requests waiting")
+        self.waiting = waiting
+        self.retry_after_s = retry_after_s
 
 
 class RateLimited(Overloaded):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,15 +12,17 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from contracts.errors import BadRequest
+from model.bundle.prompt_side import PromptSide
 from model.bundle.read import Bundle, read_bundle
 from model.decoding.two_stage import TwoStageDecoder
-from model.prompt import PromptContext, context_tokens
 from services.engine.api import create_api
 from services.engine.decoding_host import DecodingHost
 from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, MicroBatches
-from services.engine.recommend_items import Model, RecommendItems
+from services.engine.pace import Pace
+from services.engine.recommend_items import Batches, Model, RecommendItems
 from services.engine.settings import EngineSettings
+from services.engine.warm_up import warm_up_batches
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.gate import Door
@@ -39,15 +42,18 @@ class Engine:
     recommend: RecommendItems
 
 
-def create(settings: EngineSettings, bundle: Bundle | None = None) -> Engine:
+def create(
+    settings: EngineSettings, bundle: Bundle | None = None, *, lost: Callable[[], None] = lambda: None
+) -> Engine:
     """Put the engine together around a bundle, read from the settings' path if none is given.
 
+    `lost` is called once when the model can no longer decode.
     Raises BadBundle, BadKeyFile; BadRequest where the device is none that this machine has.
     """
     registry = new_registry()
     door = Door.of(access_by(settings.api_keys_file), Scope.ENGINE)
     bundle = bundle or read_bundle(settings.bundle)
-    recommend = _verb(settings, bundle, registry)
+    recommend = _verb(settings, bundle, registry, lost)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -57,26 +63,43 @@ def create(settings: EngineSettings, bundle: Bundle | None = None) -> Engine:
         finally:
             await recommend.stop()
 
-    return Engine(create_api(recommend, registry=registry, door=door, lifespan=lifespan), recommend)
+    api = create_api(recommend, registry=registry, door=door, lifespan=lifespan, max_body_bytes=settings.max_body_bytes)
+    return Engine(api, recommend)
 
 
-def _verb(settings: EngineSettings, bundle: Bundle, registry: CollectorRegistry) -> RecommendItems:
+def _verb(
+    settings: EngineSettings, bundle: Bundle, registry: CollectorRegistry, lost: Callable[[], None]
+) -> RecommendItems:
     metrics = EngineMetrics(registry)
-    host = _torch_host(settings, bundle, metrics)
+    side = PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog)
+    warm_up = warm_up_batches(side, most=min(settings.max_batch, settings.queue))
+    host = _torch_host(settings, bundle, metrics, warm_up)
+    pace = Pace(SystemClock())
     metrics.waiting.set_function(lambda: host.waiting)
+    metrics.inside.set_function(lambda: pace.inside)
+    metrics.per_prompt.set_function(lambda: pace.per_prompt_s)
     model = Model(
         model_version=bundle.manifest.model_version,
         catalog_version=bundle.manifest.catalog_version,
         vocab_size=bundle.config.vocab_size,
-        warm_up=tuple(context_tokens(bundle.prompt_format, PromptContext()).tolist()),
+        warm_up=warm_up,
     )
-    return RecommendItems(host, model, settings.deadline_ms, metrics.note)
+    metrics.model.labels(model.model_version, model.catalog_version).set(1)
+    return RecommendItems(host, model, pace, settings.deadline_ms, metrics.note, lost)
 
 
-def _torch_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics) -> DecodingHost:
+def _torch_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics, warm_up: Batches) -> DecodingHost:
+    decoder = _torch_decoder(settings, bundle)
+    metrics.cache_bytes.set_function(lambda: decoder.cache_figures.nbytes)
     return MicroBatches(
-        host=_torch_decoder(settings, bundle),
-        limits=BatchLimits(most=settings.max_batch, max_wait_s=settings.max_wait_ms / 1000, waiting=settings.queue),
+        decoder=decoder,
+        limits=BatchLimits(
+            most=settings.max_batch,
+            max_wait_s=settings.max_wait_ms / 1000,
+            waiting=settings.queue,
+            stalled_after_s=settings.stalled_after_s,
+        ),
+        probe=warm_up[0][0],
         clock=SystemClock(),
         observe_batch=metrics.note_batch,
     )
@@ -89,7 +112,7 @@ def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
         network = bundle.network().to(torch.device(settings.device))
     except (RuntimeError, AssertionError) as error:
         raise BadRequest(f"device {settings.device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return TwoStageDecoder(network, bundle.catalog)
+    return TwoStageDecoder(network, bundle.catalog, cache_bytes=settings.prefix_cache_bytes)
 
 
 def main() -> None:
@@ -97,5 +120,8 @@ def main() -> None:
     settings = read_settings(EngineSettings)
     configure_logging(NAME, settings.log_level)
     with one_line_errors(NAME):
-        engine = create(settings)
+        # A process whose model is lost ends: whoever runs it starts another, and its replicas take over meanwhile.
+        engine = create(settings, lost=lambda: signal.raise_signal(signal.SIGTERM))
     run_app(engine.app, settings.host, settings.port, name=NAME)
+    if engine.recommend.is_lost:
+        raise SystemExit(f"rankgr {NAME}: the model can no longer decode; the log says why")

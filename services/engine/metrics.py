@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from contracts.errors import RankGRError
-from services.engine.recommend_items import EngineOutcome
+from services.engine.recommendation import Abandoned, EngineOutcome
 from services.runtime.telemetry import counter, gauge, histogram
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64)
@@ -16,7 +16,7 @@ class EngineMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = counter(
-            registry, "rankgr_engine_requests", "Prompts by outcome: ok, or the error's name.", ("outcome",)
+            registry, "rankgr_engine_requests", "Prompts by outcome: ok, Abandoned, or the error's name.", ("outcome",)
         )
         self._stages = histogram(
             registry, "rankgr_engine_stage_seconds", "Time of each stage, the queue included.", ("stage",)
@@ -24,16 +24,37 @@ class EngineMetrics:
         self._batch = histogram(
             registry, "rankgr_engine_batch_prompts", "Prompts decoded together.", buckets=BATCH_BUCKETS
         )
+        self._tokens = counter(
+            registry,
+            "rankgr_engine_prompt_tokens",
+            "Prompt tokens: computed, or reused from the user's last prompt.",
+            ("kind",),
+        )
+        self.cache_bytes = gauge(
+            registry, "rankgr_engine_prefix_cache_bytes", "What is kept of users' last prompts, in bytes."
+        )
         self.waiting = gauge(registry, "rankgr_engine_waiting", "Prompts that wait for their turn.")
+        self.inside = gauge(registry, "rankgr_engine_inside", "Prompts that wait or are being decoded.")
+        self.per_prompt = gauge(
+            registry, "rankgr_engine_seconds_per_prompt", "Time that the engine needs per prompt, as measured lately."
+        )
+        self.model = gauge(
+            registry,
+            "rankgr_engine_model_info",
+            "1 for the versions that are served.",
+            ("model_version", "catalog_version"),
+        )
 
     def note(self, outcome: EngineOutcome) -> None:
         """Count one prompt."""
-        if isinstance(outcome, RankGRError):
+        if isinstance(outcome, RankGRError | Abandoned):
             self._requests.labels(type(outcome).__name__).inc()
             return
         self._requests.labels("ok").inc()
         for stage, took_ms in outcome.timings_ms.items():
             self._stages.labels(stage).observe(took_ms / 1000)
+        for kind in ("reused", "computed"):
+            self._tokens.labels(kind).inc(outcome.counts.get(f"{kind}_tokens", 0))
 
     def note_batch(self, prompts: int) -> None:
         """Count one batch."""

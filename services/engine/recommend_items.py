@@ -5,50 +5,44 @@ Called by `api`, and by precompute itself where both live in one process.  The h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from contracts.candidate_set import MAX_ITEMS, Candidate
-from contracts.errors import EngineDown, RankGRError, UnknownToken
-from contracts.ids import INT64_MAX, INT64_MIN, ItemId, UserId
-from model.decoding.request import DecodeRequest, DecodeResult
-from services.engine.decoding_host import DecodingHost
+from contracts.candidate_set import MAX_ITEMS
+from contracts.errors import (
+    BadRequest,
+    CatalogMismatch,
+    EngineBusy,
+    EngineDown,
+    NothingToRecommend,
+    RankGRError,
+    UnknownToken,
+)
+from contracts.ids import INT64_MAX, INT64_MIN
+from model.decoding.request import DecodeRequest
+from model.semantic_id.item_filter import ItemFilter
+from services.engine.decoding_host import Decoded, DecodingHost
+from services.engine.pace import Pace
+from services.engine.recommendation import Abandoned, EngineOutcome, Recommendation
 from services.gateways.inference.port import EngineAnswer, EngineRequest
 
-# Shapes: K items, M levels.
-Float32s = npt.NDArray[np.float32]
+# The first decodings compile and allocate; on a slow machine that takes a while.
+WARM_UP_MS = 300_000
 
-# The first decoding compiles and allocates; on a slow machine that takes a while.
-WARM_UP_MS = 120_000
-_NOBODY = UserId("warm-up")
-
-
-def _no_levels() -> Float32s:
-    return np.zeros((0, 0), np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation(EngineAnswer):
-    """An answer with each level's log p (IAP) and log s (RSP), Float32[K, M], in the list's order."""
-
-    iap_logprob: Float32s = field(default_factory=_no_levels, compare=False)
-    rsp_logscore: Float32s = field(default_factory=_no_levels, compare=False)
-
-
-EngineOutcome = Recommendation | RankGRError
+Batches = Sequence[Sequence[DecodeRequest]]
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Which model answers.  `warm_up` is a prompt that it takes."""
+    """Which model answers.  `warm_up` are batches of prompts that it takes, each to be decoded together."""
 
     model_version: str
     catalog_version: str
     vocab_size: int
-    warm_up: tuple[int, ...]
+    warm_up: Batches
 
 
 @dataclass(slots=True)
@@ -56,45 +50,70 @@ class RecommendItems:
     """Decode a prompt among the others that wait.
 
     Raises EngineDown, EngineBusy, DeadlineExceeded; for this request alone BadRequest, PromptTooLong,
-    UnknownToken, EngineFailed.
+    UnknownToken, CatalogMismatch, NothingToRecommend, EngineFailed.
+    `lost` is called once, when the host turns out to have stopped taking prompts by itself.
     """
 
     host: DecodingHost
     model: Model
+    pace: Pace
     default_deadline_ms: int
     note: Callable[[EngineOutcome], None]
+    lost: Callable[[], None] = lambda: None
     warm: bool = False
+    is_lost: bool = False
 
     async def __call__(self, request: EngineRequest) -> Recommendation:
         """The best items for this prompt, at most MAX_ITEMS where `max_items` says nothing."""
         try:
-            outcome = await self._recommend(request)
+            found = await self._recommend(request)
+        except asyncio.CancelledError:
+            self.note(Abandoned())
+            raise
         except RankGRError as error:
             self.note(error)
             raise
-        self.note(outcome)
-        return outcome
+        self.note(found)
+        return found
+
+    async def answer(self, request: EngineRequest) -> EngineAnswer:
+        """The same as a caller in this process wants it."""
+        return (await self(request)).answer()
 
     async def _recommend(self, request: EngineRequest) -> Recommendation:
-        decoded = await self.host.decode(self._asked(request), self._deadline_ms(request))
+        asked = self._asked(request)
+        try:
+            decoded = await self._decoded(asked, self._deadline_ms(request))
+        except EngineBusy as busy:
+            raise EngineBusy(busy.waiting, self.pace.seconds_for(busy.waiting)) from busy
+        except EngineDown:
+            self._look_after_host()
+            raise
         result = decoded.result
+        if not len(result.item_id):
+            raise NothingToRecommend("exclusions and filter leave no item, or the catalogue has none")
         return Recommendation(
             model_version=self.model.model_version,
             catalog_version=self.model.catalog_version,
-            items=_candidates(result),
+            result=result,
             timings_ms={"queue": decoded.queue_ms} | result.timings_ms,
-            iap_logprob=result.iap_logprob,
-            rsp_logscore=result.rsp_logscore,
+            counts=result.counts,
         )
 
-    async def start(self) -> None:
-        """Begin to work and decode once, so that nobody's first request pays for it.
+    async def _decoded(self, asked: DecodeRequest, deadline_ms: int) -> Decoded:
+        with self.pace.visit() as visit:
+            decoded = await self.host.decode(asked, deadline_ms)
+            visit.answered = True
+        return decoded
 
-        Raises what the model says of the warm-up prompt.
+    async def start(self) -> None:
+        """Begin to work and decode the warm-up prompts, so that nobody's first request pays for it.
+
+        Raises what the model says of them.
         """
         await self.host.start()
-        prompt = EngineRequest(user_id=_NOBODY, tokens=self.model.warm_up, deadline_ms=WARM_UP_MS)
-        await self(prompt)
+        for batch in self.model.warm_up:
+            await asyncio.gather(*(self._decoded(prompt, WARM_UP_MS) for prompt in batch))
         self.warm = True
 
     async def stop(self) -> None:
@@ -107,7 +126,13 @@ class RecommendItems:
         if not self.warm:
             raise EngineDown("the engine is not warm yet")
         if not self.host.running:
-            raise EngineDown("the engine has stopped")
+            self._look_after_host()
+            raise EngineDown("the model cannot decode now")
+
+    def _look_after_host(self) -> None:
+        if self.warm and not self.host.running and not self.is_lost:
+            self.is_lost = True
+            self.lost()
 
     def _deadline_ms(self, request: EngineRequest) -> int:
         return self.default_deadline_ms if request.deadline_ms is None else request.deadline_ms
@@ -123,9 +148,19 @@ class RecommendItems:
             lambdas=request.lambdas,
             exclude=frozenset(request.exclude),
             max_items=MAX_ITEMS if request.max_items is None else request.max_items,
+            lambda_scope=request.lambda_scope,
+            iap_mix=request.iap_mix,
+            item_filter=self._filter(request),
+            user=request.user_id,
         )
 
-
-def _candidates(result: DecodeResult) -> tuple[Candidate, ...]:
-    rows = zip(result.item_id.tolist(), result.score.tolist(), result.codes.tolist(), strict=True)
-    return tuple(Candidate(ItemId(item), score, tuple(codes)) for item, score, codes in rows)
+    def _filter(self, request: EngineRequest) -> ItemFilter | None:
+        """The request's filter, if it was made for the catalogue that is served."""
+        served = self.model.catalog_version
+        if request.catalog_version is not None and request.catalog_version != served:
+            raise CatalogMismatch(request.catalog_version, served)
+        if request.item_filter is None:
+            return None
+        if request.catalog_version is None:
+            raise BadRequest("catalog_version: a filter needs the version of the catalogue that it was made for")
+        return ItemFilter(request.item_filter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import BundleSettings, ProcessSettings
@@ -19,4 +19,7 @@ class EngineSettings(ProcessSettings, BundleSettings):
     max_batch: PositiveInt = 8
     max_wait_ms: NonNegativeFloat = Field(default=2.0, allow_inf_nan=False)
     queue: PositiveInt = 64
+    prefix_cache_bytes: NonNegativeInt = 536_870_912
     deadline_ms: PositiveInt = 5000
+    stalled_after_s: PositiveFloat = Field(default=120.0, allow_inf_nan=False)
+    max_body_bytes: PositiveInt = 4_194_304

@@ -117,7 +117,7 @@ def _hosted_sites(
     precompute = create_precompute(
         precompute_settings,
         side=PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog),
-        engine=InProcessInferenceEngine(engine.recommend, engine.recommend.ready),
+        engine=InProcessInferenceEngine(engine.recommend.answer, engine.recommend.ready),
     )
     return [
         Site("engine", engine.app, engine_settings.host, engine_settings.port),

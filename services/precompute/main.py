@@ -21,6 +21,7 @@ from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.history.in_redis import RedisHistoryStore
 from services.gateways.inference.over_http import HttpInferenceEngine
 from services.gateways.inference.port import InferenceEngine
+from services.gateways.inference.replicas import ReplicatedInferenceEngine
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.precompute.consumer import GROUP, ConsumeTriggers
 from services.precompute.metrics import PrecomputeMetrics
@@ -65,16 +66,17 @@ class _Outside:
 def create(
     settings: PrecomputeSettings, *, side: PromptSide | None = None, engine: InferenceEngine | None = None
 ) -> FastAPI:
-    """The app; its lifespan consumes.  Without an engine, the one at `engine_url` is asked.
+    """The app; its lifespan consumes.  Without an engine, those at `engine_url` are asked.
 
     Raises BadBundle, BadKeyFile, and BadRequest for settings that make no sense together.
     """
     registry = new_registry()
     door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
     side = side or read_prompt_side(settings.bundle)
-    outside = _connect(settings, engine)
+    metrics = PrecomputeMetrics(registry)
+    outside = _connect(settings, engine or _engines(settings, metrics))
     watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry))
-    effect = ConsumeTriggers(_verb(settings, side, outside), PrecomputeMetrics(registry))
+    effect = ConsumeTriggers(_verb(settings, side, outside), metrics)
     beside = ConsumeBeside(lambda stop: _consume(settings, outside.stream, effect, watch, stop))
 
     @asynccontextmanager
@@ -110,7 +112,12 @@ async def _consume(
     await consumer.close()
 
 
-def _connect(settings: PrecomputeSettings, engine: InferenceEngine | None) -> _Outside:
+def _engines(settings: PrecomputeSettings, metrics: PrecomputeMetrics) -> InferenceEngine:
+    replicas = {url: HttpInferenceEngine.connect(url, headers=settings.key_header) for url in settings.engine_urls}
+    return ReplicatedInferenceEngine(replicas, SystemClock(), metrics.note_call)
+
+
+def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
     try:
         limits = StreamLimits(retry_after_s=settings.retry_after_s, retry_delay_s=settings.retry_delay_s)
     except ValueError as error:
@@ -127,7 +134,7 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine | None) -> _O
             ttl_s=settings.history_ttl_s,
         ),
         ledger=RedisTriggerLedger.connect(settings.redis_url),
-        engine=engine or HttpInferenceEngine.connect(settings.engine_url, headers=settings.key_header),
+        engine=engine,
     )
 
 

@@ -47,6 +47,17 @@ class PrecomputeMetrics:
             "Items of histories that the catalogue does not know.",
         )
 
+        self._calls = counter(
+            registry,
+            "rankgr_precompute_engine_calls",
+            "Calls to each engine by what came of them: ok, or the error's name.",
+            ("replica", "outcome"),
+        )
+
+    def note_call(self, replica: str, outcome: str) -> None:
+        """Count one call to one engine."""
+        self._calls.labels(replica, outcome).inc()
+
     def note(self, outcome: Outcome) -> None:
         """Count one trigger's outcome."""
         self._triggers.labels(_NAMES[type(outcome)]).inc()

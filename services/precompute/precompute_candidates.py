@@ -9,7 +9,14 @@ import logging
 from dataclasses import dataclass, field
 
 from contracts.candidate_set import MAX_ITEMS, CandidateSet
-from contracts.errors import DeadlineExceeded, EngineDown, RankGRError, StoreDown
+from contracts.errors import (
+    CatalogMismatch,
+    DeadlineExceeded,
+    EngineDown,
+    NothingToRecommend,
+    RankGRError,
+    StoreDown,
+)
 from contracts.ids import ItemId, RequestId
 from contracts.messages import CandidatesComputed, Topic, TriggerRequested
 from services.gateways.candidate_store.port import CandidateStore, ListHead
@@ -56,7 +63,10 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """The user's history holds no item that the catalogue knows: the popular list serves better."""
+    """The user's history holds no item that the catalogue knows, or nothing is left to recommend.
+
+    The popular list serves better.
+    """
 
     unknown_items: tuple[ItemId, ...]
 
@@ -129,7 +139,10 @@ class PrecomputeCandidates:
             return Empty(prompt.unknown_items)
         exclude = purchased(history) if self.limits.exclude_purchased else ()
         stages.end("prompt")
-        answer = await self._ask(trigger, prompt.tokens, exclude)
+        try:
+            answer = await self._ask(trigger, prompt.tokens, exclude)
+        except NothingToRecommend:
+            return Empty(prompt.unknown_items)
         candidates = CandidateSet(
             user_id=user,
             request_id=trigger.request_id,
@@ -175,18 +188,16 @@ class PrecomputeCandidates:
             exclude=exclude,
             deadline_ms=deadline_ms,
             max_items=self.limits.max_items,
+            catalog_version=self.prompt_of.catalog_version,
         )
         try:
-            answer = await self.engine.recommend(request)
+            return await self.engine.recommend(request)
         except DeadlineExceeded as error:
             # Worth another attempt while the trigger is young; then it expires by its age.
             raise EngineDown(f"no answer within {deadline_ms} ms") from error
-        if answer.catalog_version != self.prompt_of.catalog_version:
-            raise EngineDown(
-                f"the engine serves catalogue {answer.catalog_version}, prompts are built "
-                f"for {self.prompt_of.catalog_version}"
-            )
-        return answer
+        except CatalogMismatch as error:
+            # One of us has a newer bundle; the other one follows, or a person sees why nothing is computed.
+            raise EngineDown(str(error)) from error
 
     async def _tell(self, trigger: TriggerRequested, candidates: CandidateSet, stages_ms: dict[str, float]) -> None:
         """Publish what was computed, under the trigger's event id: a repetition is then known as one."""

@@ -11,14 +11,23 @@ from contracts.candidate_set import MAX_ITEMS
 from services.runtime.settings import BundleSettings, ClientSettings, ProcessSettings, StreamSettings, url_parts
 
 
-def _http_url(url: str) -> str:
-    parts = url_parts(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL that begins with http:// or https://")
-    return url
+def _http_urls(urls: str) -> str:
+    for url in _split(urls) or [""]:
+        parts = url_parts(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be a URL that begins with http:// or https://, or several, with commas between them")
+        if parts.username is not None:
+            raise ValueError("must hold no user name: it would stand in metrics and logs")
+    if len(set(_split(urls))) < len(_split(urls)):
+        raise ValueError("names an engine twice")
+    return urls
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+def _split(urls: str) -> list[str]:
+    return [url.strip().rstrip("/") for url in urls.split(",") if url.strip()]
+
+
+HttpUrls = Annotated[str, AfterValidator(_http_urls)]
 
 
 class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, ClientSettings):
@@ -27,7 +36,7 @@ class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, Client
     model_config = SettingsConfigDict(env_prefix="RANKGR_PRECOMPUTE_")
 
     port: int = 8111
-    engine_url: HttpUrl = "http://127.0.0.1:8103"
+    engine_url: HttpUrls = "http://127.0.0.1:8103"
     engine_deadline_ms: PositiveInt = 5000
     max_age_s: PositiveFloat = Field(default=60.0, allow_inf_nan=False)
     max_items: int = Field(default=MAX_ITEMS, ge=1, le=MAX_ITEMS)
@@ -43,3 +52,8 @@ class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, Client
     history_ttl_s: PositiveFloat = Field(
         default=2_592_000.0, allow_inf_nan=False, validation_alias="RANKGR_HISTORY_TTL_S"
     )
+
+    @property
+    def engine_urls(self) -> tuple[str, ...]:
+        """The engine's replicas; a user's place among them follows from these very texts."""
+        return tuple(_split(self.engine_url))

@@ -24,7 +24,6 @@ from contracts.errors import (
     Forbidden,
     Overloaded,
     RankGRError,
-    RateLimited,
     Unauthorized,
     Unavailable,
 )
@@ -98,7 +97,7 @@ def headers_of(error: RankGRError) -> dict[str, str]:
     match error:
         case Unauthorized():
             return {"WWW-Authenticate": "Bearer"}
-        case RateLimited():
+        case Overloaded():
             return {"Retry-After": str(max(1, ceil(error.retry_after_s)))}
         case _ if status_of(error) in (429, 503):
             return {"Retry-After": str(RETRY_AFTER_S)}

@@ -80,7 +80,7 @@ class Stack:
         where = bundle.path
         self.engine = engine_main.create(EngineSettings(bundle=where, max_wait_ms=0), bundle)
         side = PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog)
-        near = InProcessInferenceEngine(self.engine.recommend, self.engine.recommend.ready)
+        near = InProcessInferenceEngine(self.engine.recommend.answer, self.engine.recommend.ready)
         self.apps: dict[str, FastAPI] = {
             "engine": self.engine.app,
             "precompute": precompute_main.create(

@@ -1,56 +1,42 @@
-"""The inference engine over HTTP: `POST /recommend` and `GET /readyz` of the engine process.
+"""The inference engine over HTTP, in packed bytes: `POST /recommend` and `GET /readyz` of one engine process.
 
-Main of precompute builds it.  Retries nothing: precompute's deliveries do that.
+Main of precompute builds one per replica.  Retries nothing: `replicas` asks others, precompute's deliveries again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from typing import TypeVar
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from contracts.candidate_set import Candidate
 from contracts.errors import (
     BadRequest,
+    CatalogMismatch,
     DeadlineExceeded,
     EngineBusy,
     EngineDown,
     EngineFailed,
+    NothingToRecommend,
     PromptTooLong,
     RankGRError,
     UnknownToken,
 )
-from contracts.ids import ItemId
+from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_answer
 from services.gateways.inference.port import EngineAnswer, EngineRequest
 
 # For the way there and back, on top of the deadline that the engine itself keeps.
 _WAY_S = 0.5
-_REFUSALS: dict[str, type[RankGRError]] = {kind.__name__: kind for kind in (BadRequest, PromptTooLong, UnknownToken)}
-
-
-class _Item(BaseModel):
-    """One item of an answer; whatever else the engine says of it is not read."""
-
-    item_id: int
-    score: float
-    sid: tuple[int, ...]
-
-
-class _Answer(BaseModel):
-    """Body of a 200."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    model_version: str
-    catalog_version: str
-    items: list[_Item]
-    timings_ms: dict[str, float] = Field(default_factory=dict)
+_REFUSALS: dict[str, type[RankGRError]] = {
+    kind.__name__: kind for kind in (BadRequest, PromptTooLong, UnknownToken, CatalogMismatch, NothingToRecommend)
+}
+Refused = TypeVar("Refused", bound=RankGRError)
+_HEADERS = {"content-type": PROMPT_TYPE, "accept": RECOMMENDATION_TYPE}
 
 
 class _Refusal(BaseModel):
-    """Body of everything else."""
+    """Body of everything but an answer."""
 
     error: str = ""
     detail: str = ""
@@ -92,8 +78,8 @@ class HttpInferenceEngine:
         try:
             response = await self._client.post(
                 "/recommend",
-                content=_body(request),
-                headers={"content-type": "application/json"},
+                content=pack_prompt(request, level_scores=False),
+                headers=_HEADERS,
                 timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, self._connect_s)),
             )
         except httpx.HTTPError as error:
@@ -101,11 +87,9 @@ class HttpInferenceEngine:
         if response.status_code != 200:
             raise _refusal(response)
         try:
-            answer = _Answer.model_validate_json(response.content)
-        except ValidationError as error:
+            return read_answer(response.content)
+        except ValueError as error:
             raise EngineDown("the engine's answer is not one: is that address the engine's?") from error
-        items = tuple(Candidate(ItemId(item.item_id), item.score, item.sid) for item in answer.items)
-        return EngineAnswer(answer.model_version, answer.catalog_version, items, answer.timings_ms)
 
     async def ping(self) -> None:
         """See the port."""
@@ -125,19 +109,6 @@ class HttpInferenceEngine:
         return self._client.timeout.connect or self._timeout_s
 
 
-def _body(request: EngineRequest) -> bytes:
-    asked: dict[str, object] = {"user_id": request.user_id, "tokens": request.tokens}
-    wishes = {
-        "beams": request.beams,
-        "lambdas": request.lambdas,
-        "exclude": request.exclude or None,
-        "deadline_ms": request.deadline_ms,
-        "max_items": request.max_items,
-    }
-    asked |= {name: value for name, value in wishes.items() if value is not None}
-    return json.dumps(asked, separators=(",", ":")).encode()
-
-
 def _unreachable(error: httpx.HTTPError) -> EngineDown:
     if isinstance(error, httpx.TimeoutException):
         return EngineDown("the engine did not answer in time")
@@ -155,7 +126,7 @@ def _refusal(response: httpx.Response) -> RankGRError:
     said = _said(response)
     match response.status_code, said.error:
         case 429, _:
-            return _again(EngineBusy, said.detail or "the engine's queue is full")
+            return _busy(response, said.detail or "the engine's queue is full")
         case 503, "DeadlineExceeded":
             return DeadlineExceeded(said.detail)
         case 422, name:
@@ -168,7 +139,16 @@ def _refusal(response: httpx.Response) -> RankGRError:
             return EngineDown(f"the engine answered {status}: {said.detail or 'it did not say why'}")
 
 
-def _again(kind: type[RankGRError], detail: str) -> RankGRError:
+def _busy(response: httpx.Response, detail: str) -> EngineBusy:
+    busy = _again(EngineBusy, detail)
+    busy.waiting = 0  # Its sentence knows it, and nobody counts with it here.
+    told = response.headers.get("retry-after", "")
+    if told.isdigit():
+        busy.retry_after_s = float(told)
+    return busy
+
+
+def _again(kind: type[Refused], detail: str) -> Refused:
     """The error that the engine raised, with its own sentence: some kinds build theirs from numbers."""
     error = kind.__new__(kind, detail)
     Exception.__init__(error, detail)

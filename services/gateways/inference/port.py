@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from contracts.candidate_set import Candidate
 from contracts.ids import ItemId, UserId
 
+LambdaScope = Literal["prefix", "request"]
+
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
-    """One user's prompt; None means the bundle's default.  `deadline_ms` counts from the call."""
+    """One user's prompt; None means the bundle's default.  `deadline_ms` counts from the call.
+
+    `item_filter`: one bit per row of the catalogue (model/semantic_id/item_filter.py), 1 for what is left out;
+    it needs `catalog_version`.  `catalog_version`: what tokens and filter were made for; an engine of another
+    one refuses them.  None: whatever is served will do.
+    """
 
     user_id: UserId
     tokens: tuple[int, ...]
@@ -20,23 +27,32 @@ class EngineRequest:
     exclude: tuple[ItemId, ...] = ()
     deadline_ms: int | None = None
     max_items: int | None = None
+    lambda_scope: LambdaScope | None = None
+    iap_mix: float | None = None
+    item_filter: bytes | None = None
+    catalog_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineAnswer:
-    """Items best first, from exactly one model and catalogue version.  `timings_ms` per stage."""
+    """Items best first, from exactly one model and catalogue version.
+
+    `timings_ms` per stage; `counts`: what the host counted, as the prompt's reused_tokens and computed_tokens.
+    """
 
     model_version: str
     catalog_version: str
     items: tuple[Candidate, ...]
     timings_ms: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class InferenceEngine(Protocol):
     """Decodes one user's prompt.
 
     Raises EngineDown, EngineBusy, DeadlineExceeded (retriable while the trigger is young), or for this
-    request alone BadRequest, PromptTooLong, UnknownToken, EngineFailed.
+    request alone BadRequest, PromptTooLong, UnknownToken, CatalogMismatch, NothingToRecommend, EngineFailed.
+    A caller that is cancelled frees what its request held.
     """
 
     async def recommend(self, request: EngineRequest) -> EngineAnswer:

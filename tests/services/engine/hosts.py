@@ -1,4 +1,4 @@
-"""Hosts for the tests of the engine: a tiny arithmetic one, and a gate that holds it."""
+"""Decoders for the tests of the engine: a tiny arithmetic one, a gate that holds it, ones that break."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy as np
 
 from contracts.errors import BadRequest, EngineFailed, RankGRError, UnknownToken
 from model.decoding.request import DecodeRequest, DecodeResult
+from services.engine.decoder_thread import Decoder
 from services.engine.decoding_host import DecodingHost
 from services.engine.metrics import EngineMetrics
-from services.engine.micro_batches import BatchLimits, Host, MicroBatches
+from services.engine.micro_batches import BatchLimits, MicroBatches
+from services.engine.pace import Pace
 from services.engine.recommend_items import Model, RecommendItems
-from services.runtime.clock import ManualClock
+from services.runtime.clock import Clock, ManualClock
 
 VOCABULARY = 50
 LEVELS = 2
@@ -43,7 +45,7 @@ def sums(request: DecodeRequest) -> DecodeResult | RankGRError:
 
 
 @dataclass
-class SummingHost:
+class SummingDecoder:
     """Decodes by arithmetic; `batches` are the sums of the prompts of each call."""
 
     batches: list[list[int]] = field(default_factory=list)
@@ -54,7 +56,18 @@ class SummingHost:
 
 
 @dataclass
-class GatedHost(SummingHost):
+class RememberingDecoder(SummingDecoder):
+    """Keeps the requests that it saw."""
+
+    seen: list[DecodeRequest] = field(default_factory=list)
+
+    def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+        self.seen.extend(requests)
+        return super().__call__(requests)
+
+
+@dataclass
+class GatedDecoder(SummingDecoder):
     """Stands still in its first batch until the gate opens."""
 
     entered: threading.Event = field(default_factory=threading.Event)
@@ -67,7 +80,7 @@ class GatedHost(SummingHost):
 
 
 @dataclass
-class BreakingHost(SummingHost):
+class BreakingDecoder(SummingDecoder):
     """Raises for a batch that holds a prompt of sum 7, as a library does that runs out of memory."""
 
     def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
@@ -77,13 +90,32 @@ class BreakingHost(SummingHost):
         return answers
 
 
-def batching(host: Host, *, most: int = 4, waiting: int = 8, max_wait_s: float = 0.0) -> MicroBatches:
-    return MicroBatches(host, BatchLimits(most, max_wait_s, waiting), ManualClock(), lambda _prompts: None)
+@dataclass
+class DyingDecoder(SummingDecoder):
+    """Breaks on a prompt of sum 7, and on everything after it, as a device does whose context is lost."""
+
+    dead: bool = False
+
+    def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+        answers = super().__call__(requests)
+        self.dead = self.dead or 7 in self.batches[-1]
+        if self.dead:
+            raise RuntimeError("an illegal memory access was encountered")
+        return answers
 
 
-def recommending(host: DecodingHost, metrics: EngineMetrics) -> RecommendItems:
-    model = Model(model_version="m1", catalog_version="c1", vocab_size=VOCABULARY, warm_up=(1, 2))
-    return RecommendItems(host, model, default_deadline_ms=30_000, note=metrics.note)
+PROBE = DecodeRequest(np.array([1, 2]))
+PLAIN_LIMITS = BatchLimits(most=4, max_wait_s=0.0, waiting=8)
+
+
+def batching(decoder: Decoder, limits: BatchLimits = PLAIN_LIMITS, clock: Clock | None = None) -> MicroBatches:
+    """A queue in front of this decoder."""
+    return MicroBatches(decoder, limits, clock or ManualClock(), lambda _prompts: None, PROBE)
+
+
+def recommending(host: DecodingHost, metrics: EngineMetrics, clock: Clock | None = None) -> RecommendItems:
+    model = Model(model_version="m1", catalog_version="c1", vocab_size=VOCABULARY, warm_up=[[PROBE]])
+    return RecommendItems(host, model, Pace(clock or ManualClock()), default_deadline_ms=30_000, note=metrics.note)
 
 
 async def all_waiting(host: DecodingHost, count: int) -> None:

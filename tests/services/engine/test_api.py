@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import schemathesis
 from fastapi import FastAPI
@@ -15,33 +17,71 @@ from hypothesis import HealthCheck, settings
 from prometheus_client import CollectorRegistry
 from schemathesis.checks import not_a_server_error
 
-from contracts.ids import UserId
+from contracts.ids import ItemId, UserId
+from model.semantic_id.item_filter import ItemFilter
 from services.engine.api import create_api
+from services.engine.decoder_thread import Decoder
 from services.engine.metrics import EngineMetrics
-from services.engine.micro_batches import Host
+from services.engine.micro_batches import BatchLimits
 from services.engine.recommend_items import RecommendItems
+from services.engine.version_headers import CATALOG_HEADER, MODEL_HEADER
 from services.gateways.inference.in_process import InProcessInferenceEngine
 from services.gateways.inference.over_http import HttpInferenceEngine
+from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_columns
 from services.gateways.inference.port import EngineRequest
+from services.runtime.clock import Clock, ManualClock
+from services.runtime.lifecycle import Site, listen, serve
 
-from .hosts import GatedHost, SummingHost, all_waiting, batching, recommending
+from .hosts import (
+    PLAIN_LIMITS,
+    DyingDecoder,
+    GatedDecoder,
+    RememberingDecoder,
+    SummingDecoder,
+    all_waiting,
+    batching,
+    recommending,
+)
 
 
 class Engine:
     """An app and the verb behind it."""
 
-    def __init__(self, host: Host, *, waiting: int = 8) -> None:
+    def __init__(self, host: Decoder, limits: BatchLimits = PLAIN_LIMITS, clock: Clock | None = None) -> None:
         registry = CollectorRegistry()
-        self.recommend: RecommendItems = recommending(batching(host, waiting=waiting), EngineMetrics(registry))
+        self.recommend: RecommendItems = recommending(batching(host, limits, clock), EngineMetrics(registry), clock)
         self.app: FastAPI = create_api(self.recommend, registry=registry)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://engine")
 
 
+def held(host: GatedDecoder) -> None:
+    """From now on the decoder stands still in its next batch."""
+    host.gate.clear()
+    host.entered.clear()
+
+
+async def is_entered(host: GatedDecoder) -> None:
+    assert await asyncio.to_thread(host.entered.wait, 30)
+
+
+@asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """The app on a real server of this loop; its URL."""
+    with listen("127.0.0.1", 0, "engine") as found:
+        port = found.getsockname()[1]
+    stop, started = asyncio.Event(), asyncio.Event()
+    serving = asyncio.create_task(serve([Site("engine", app, "127.0.0.1", port)], stop=stop, started=started))
+    await started.wait()
+    yield f"http://127.0.0.1:{port}"
+    stop.set()
+    await serving
+
+
 @pytest.fixture
 async def engine() -> AsyncIterator[Engine]:
-    made = Engine(SummingHost())
+    made = Engine(SummingDecoder())
     await made.recommend.start()
     yield made
     await made.recommend.stop()
@@ -73,7 +113,119 @@ async def test_an_answer_has_exactly_the_promised_shape(http: httpx.AsyncClient)
             {"item_id": 3, "score": 4.0, "sid": [3, 0], "levels": [level, level]},
         ],
         "timings_ms": {"queue": 0.0, "prefill": 1.5, "level1": 2.0, "level2": 3.0, "expand": 0.5},
+        "counts": {},
     }
+    assert (answer.headers[MODEL_HEADER], answer.headers[CATALOG_HEADER]) == ("m1", "c1")
+
+
+async def test_level_scores_can_be_left_out(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/recommend", json={"user_id": "42", "tokens": [3], "level_scores": False})
+    assert answer.json()["items"][0] == {"item_id": 1, "score": 2.0, "sid": [1, 1]}
+
+
+@pytest.mark.parametrize("level_scores", [True, False])
+async def test_packed_says_what_json_says(http: httpx.AsyncClient, level_scores: bool) -> None:
+    asked = EngineRequest(
+        UserId("ü"), (3, 4), beams=(5, 5), exclude=(ItemId(1), ItemId(-9)), deadline_ms=30_000, max_items=2
+    )
+    data = pack_prompt(asked, level_scores=level_scores)
+    headers = {"content-type": PROMPT_TYPE, "accept": RECOMMENDATION_TYPE}
+    packed = await http.post("/recommend", content=data, headers=headers)
+    as_json = await http.post("/recommend", content=data, headers={"content-type": PROMPT_TYPE})
+    assert (packed.status_code, packed.headers["content-type"]) == (200, RECOMMENDATION_TYPE)
+    columns, body = read_columns(packed.content), as_json.json()
+    assert (columns.model_version, columns.catalog_version) == (body["model_version"], body["catalog_version"])
+    assert columns.timings_ms == body["timings_ms"]
+    assert np.frombuffer(columns.item_id, "<i8").tolist() == [item["item_id"] for item in body["items"]]
+    assert np.frombuffer(columns.score, "<f4").tolist() == [item["score"] for item in body["items"]]
+    assert np.frombuffer(columns.codes, "<u2").reshape(2, 2).tolist() == [item["sid"] for item in body["items"]]
+    if level_scores:
+        assert columns.iap_logprob is not None
+        assert columns.rsp_logscore is not None
+        told = [[level["iap_logprob"] for level in item["levels"]] for item in body["items"]]
+        assert np.frombuffer(columns.iap_logprob, "<f4").reshape(2, 2).tolist() == told
+        assert set(np.frombuffer(columns.rsp_logscore, "<f4").tolist()) == {-0.25}
+    else:
+        assert columns.iap_logprob is columns.rsp_logscore is None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "body: is no packed prompt"),
+        (b"{}", "body: is no packed prompt"),
+        (pack_prompt(EngineRequest(UserId("u"), (1,)), level_scores=True)[:-1], "body: its header tells of"),
+        (pack_prompt(EngineRequest(UserId("u"), ()), level_scores=True), "tokens: "),
+        (pack_prompt(EngineRequest(UserId(""), (1,)), level_scores=True), "user_id: "),
+        (pack_prompt(EngineRequest(UserId("u"), (1, 2**31)), level_scores=True), r"tokens[1]: "),
+        (pack_prompt(EngineRequest(UserId("u"), (1,), beams=(3, 0)), level_scores=True), r"beams[1]: "),
+        (pack_prompt(EngineRequest(UserId("u"), (1,), max_items=0), level_scores=True), "max_items: "),
+        (pack_prompt(EngineRequest(UserId("u"), (1,), iap_mix=float("nan")), level_scores=True), "iap_mix: "),
+    ],
+)
+async def test_a_bad_packed_request_is_refused_by_the_field_s_name(
+    http: httpx.AsyncClient, data: bytes, reason: str
+) -> None:
+    answer = await http.post("/recommend", content=data, headers={"content-type": PROMPT_TYPE})
+    assert (answer.status_code, answer.json()["error"]) == (422, "BadRequest")
+    assert answer.json()["detail"].startswith(reason)
+
+
+async def test_a_body_of_another_type_is_not_read(http: httpx.AsyncClient) -> None:
+    for headers in ({}, {"content-type": "text/plain"}):
+        answer = await http.post("/recommend", content=b'{"user_id": "42", "tokens": [1]}', headers=headers)
+        assert (answer.status_code, answer.json()["error"]) == (422, "BadRequest")
+    answer = await http.post("/recommend", content=b"{", headers={"content-type": "application/json; charset=utf-8"})
+    assert answer.json()["detail"].startswith("body: Invalid JSON")
+
+
+async def test_what_a_request_says_about_the_decoding_reaches_the_decoder() -> None:
+    decoder = RememberingDecoder()
+    engine = Engine(decoder)
+    await engine.recommend.start()
+    body = {
+        "user_id": "42",
+        "tokens": [3],
+        "lambdas": [7, 8],
+        "lambda_scope": "request",
+        "iap_mix": 0.5,
+        "filter": base64.b64encode(bytes([0b10])).decode(),
+        "catalog_version": "c1",
+    }
+    async with engine.client() as http:
+        assert (await http.post("/recommend", json=body)).status_code == 200
+    await engine.recommend.stop()
+    asked = decoder.seen[-1]
+    assert (asked.user, asked.lambdas, asked.lambda_scope, asked.iap_mix) == ("42", (7, 8), "request", 0.5)
+    assert asked.item_filter == ItemFilter(bytes([0b10]))
+    assert asked.max_items == 1400
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "detail"),
+    [
+        ({"filter": "Ag=="}, "BadRequest", "catalog_version: a filter needs"),
+        (
+            {"filter": "Ag==", "catalog_version": "c2"},
+            "CatalogMismatch",
+            "catalog_version: the request was made for c2",
+        ),
+        ({"catalog_version": "c2"}, "CatalogMismatch", "catalog_version: the request was made for c2"),
+        ({"filter": "no base64", "catalog_version": "c1"}, "BadRequest", "filter: must be base64"),
+        ({"filter": 7, "catalog_version": "c1"}, "BadRequest", "filter: "),
+        ({"lambda_scope": "user"}, "BadRequest", "lambda_scope: "),
+        ({"iap_mix": "much"}, "BadRequest", "iap_mix: "),
+        ({"level_scores": 1}, "BadRequest", "level_scores: "),
+        ({"exclude": [1, 2, 3, 4, 5]}, "NothingToRecommend", "exclusions and filter leave no item"),
+    ],
+)
+async def test_a_request_that_this_engine_cannot_answer_is_422(
+    http: httpx.AsyncClient, change: dict[str, object], error: str, detail: str
+) -> None:
+    answer = await http.post("/recommend", json={"user_id": "42", "tokens": [1]} | change)
+    assert (answer.status_code, answer.json()["error"]) == (422, error)
+    assert answer.json()["detail"].startswith(detail)
+    assert answer.headers[MODEL_HEADER] == "m1"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +275,7 @@ async def test_what_the_model_says_of_a_request_is_told(
 
 
 async def test_it_is_ready_once_it_is_warm_and_no_longer_when_it_has_stopped() -> None:
-    host = SummingHost()
+    host = SummingDecoder()
     engine = Engine(host)
     async with engine.client() as http:
         assert (await http.get("/readyz")).status_code == 503
@@ -137,7 +289,7 @@ async def test_it_is_ready_once_it_is_warm_and_no_longer_when_it_has_stopped() -
 
 
 async def test_a_deadline_that_passes_is_503() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     host.gate.set()
     engine = Engine(host)
     await engine.recommend.start()
@@ -149,35 +301,89 @@ async def test_a_deadline_that_passes_is_503() -> None:
     host.gate.set()
     await engine.recommend.stop()
     assert 'rankgr_engine_requests_total{outcome="DeadlineExceeded"} 1.0' in metrics
-    assert 'rankgr_engine_requests_total{outcome="ok"} 1.0' in metrics
+    assert 'outcome="ok"' not in metrics, "the warm-up is nobody's request"
 
 
-async def test_a_full_queue_is_429_with_retry_after() -> None:
-    host = GatedHost()
+async def test_a_full_queue_is_429_and_says_when_to_come_again() -> None:
+    host, clock = GatedDecoder(), ManualClock()
     host.gate.set()
-    engine = Engine(host, waiting=1)
+    engine = Engine(host, BatchLimits(most=1, max_wait_s=0, waiting=2), clock)
     await engine.recommend.start()
-    host.gate.clear()
-    host.entered.clear()
     body = {"user_id": "42", "tokens": [1]}
     async with engine.client() as http:
+        held(host)
         running = asyncio.create_task(http.post("/recommend", json=body))
-        assert await asyncio.to_thread(host.entered.wait, 30)
-        waiting = asyncio.create_task(http.post("/recommend", json=body))
-        await all_waiting(engine.recommend.host, 1)
+        await is_entered(host)
+        waiting = [asyncio.create_task(http.post("/recommend", json=body)) for _ in range(2)]
+        await all_waiting(engine.recommend.host, 2)
         refused = await http.post("/recommend", json=body)
         assert (refused.status_code, refused.json()["error"]) == (429, "EngineBusy")
-        assert "retry-after" in refused.headers
-        assert "rankgr_engine_requests_total" in (await http.get("/metrics")).text
+        assert refused.headers["retry-after"] == "1"
+        # Three prompts stay nine seconds and then leave: one in three seconds.
+        clock.advance(9)
         host.gate.set()
-        assert [(await one).status_code for one in (running, waiting)] == [200, 200]
+        assert [(await one).status_code for one in (running, *waiting)] == [200, 200, 200]
+        assert engine.recommend.pace.per_prompt_s == pytest.approx(3.0)
+        held(host)
+        again = [asyncio.create_task(http.post("/recommend", json=body))]
+        await is_entered(host)
+        again += [asyncio.create_task(http.post("/recommend", json=body)) for _ in range(2)]
+        await all_waiting(engine.recommend.host, 2)
+        refused = await http.post("/recommend", json=body)
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "6")
+        assert refused.headers[MODEL_HEADER] == "m1"
+        host.gate.set()
+        await asyncio.gather(*again)
     await engine.recommend.stop()
+
+
+async def test_a_client_that_leaves_frees_its_place() -> None:
+    host = GatedDecoder()
+    host.gate.set()
+    registry = CollectorRegistry()
+    recommend = recommending(batching(host, BatchLimits(most=1, max_wait_s=0, waiting=1)), EngineMetrics(registry))
+    app = create_api(recommend, registry=registry)
+    await recommend.start()
+    async with served(app) as url, httpx.AsyncClient(base_url=url) as http:
+        held(host)
+        body = {"user_id": "42", "tokens": [1]}
+        running = asyncio.create_task(http.post("/recommend", json=body))
+        await is_entered(host)
+        waiting = asyncio.create_task(http.post("/recommend", json={"user_id": "42", "tokens": [2]}))
+        await all_waiting(recommend.host, 1)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await all_waiting(recommend.host, 0)
+        host.gate.set()
+        assert (await running).status_code == 200
+        metrics = (await http.get("/metrics")).text
+    await recommend.stop()
+    assert [2] not in host.batches
+    assert 'rankgr_engine_requests_total{outcome="Abandoned"} 1.0' in metrics
+    assert 'rankgr_http_requests_total{method="POST",route="/recommend",status="499"} 1.0' in metrics
+
+
+async def test_an_engine_whose_decoder_is_lost_says_so_once_and_is_not_ready() -> None:
+    registry = CollectorRegistry()
+    recommend = recommending(batching(DyingDecoder()), EngineMetrics(registry))
+    told: list[str] = []
+    recommend.lost = lambda: told.append("lost")
+    app = create_api(recommend, registry=registry)
+    await recommend.start()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://engine") as http:
+        assert (await http.get("/readyz")).status_code == 200
+        for _ in range(2):
+            answer = await http.post("/recommend", json={"user_id": "42", "tokens": [7]})
+            assert (answer.status_code, answer.json()["error"]) == (503, "EngineDown")
+        assert (await http.get("/readyz")).status_code == 503
+    await recommend.stop()
+    assert (told, recommend.is_lost) == (["lost"], True)
 
 
 async def test_precompute_gets_the_same_answer_over_http_and_in_process(engine: Engine) -> None:
     request = EngineRequest(user_id=UserId("42"), tokens=(3, 4), max_items=3, deadline_ms=30_000)
     over_http = HttpInferenceEngine(engine.client(), timeout_s=30)
-    near = await InProcessInferenceEngine(engine.recommend, engine.recommend.ready).recommend(request)
+    near = await InProcessInferenceEngine(engine.recommend.answer, engine.recommend.ready).recommend(request)
     far = await over_http.recommend(request)
     await over_http.close()
     assert (far.items, far.model_version, far.catalog_version) == (
@@ -194,7 +400,7 @@ async def test_a_token_that_is_no_int64_is_an_unknown_token_in_process_too(engin
 
 def _app_for_fuzzing() -> FastAPI:
     registry = CollectorRegistry()
-    recommend = recommending(batching(SummingHost()), EngineMetrics(registry))
+    recommend = recommending(batching(SummingDecoder()), EngineMetrics(registry))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -205,6 +411,7 @@ def _app_for_fuzzing() -> FastAPI:
     return create_api(recommend, registry=registry, lifespan=lifespan)
 
 
+schemathesis.serializer.alias(PROMPT_TYPE, "application/octet-stream")
 schema = schemathesis.openapi.from_asgi("/openapi.json", _app_for_fuzzing())
 
 

@@ -11,10 +11,12 @@ import pytest
 
 from contracts.errors import DeadlineExceeded, EngineBusy, EngineDown, EngineFailed, RankGRError, UnknownToken
 from model.decoding.request import DecodeRequest, DecodeResult
+from services.engine.decoder_thread import Decoder
 from services.engine.decoding_host import Decoded
-from services.engine.micro_batches import Host, MicroBatches
+from services.engine.micro_batches import BatchLimits, MicroBatches
+from services.runtime.clock import ManualClock
 
-from .hosts import BreakingHost, GatedHost, SummingHost, all_waiting, batching
+from .hosts import BreakingDecoder, DyingDecoder, GatedDecoder, SummingDecoder, all_waiting, batching
 
 PLENTY_MS = 30_000
 
@@ -25,15 +27,15 @@ def prompt(*tokens: int) -> DecodeRequest:
 
 @asynccontextmanager
 async def started(
-    host: Host, *, most: int = 4, waiting: int = 8, max_wait_s: float = 0.0
+    host: Decoder, *, most: int = 4, waiting: int = 8, max_wait_s: float = 0.0
 ) -> AsyncIterator[MicroBatches]:
-    batches = batching(host, most=most, waiting=waiting, max_wait_s=max_wait_s)
+    batches = batching(host, BatchLimits(most, max_wait_s, waiting))
     await batches.start()
     yield batches
     await batches.stop()
 
 
-async def is_held(host: GatedHost) -> None:
+async def is_held(host: GatedDecoder) -> None:
     assert await asyncio.to_thread(host.entered.wait, 30)
 
 
@@ -42,7 +44,7 @@ def asking(batches: MicroBatches, *tokens: int) -> asyncio.Task[Decoded]:
 
 
 async def test_requests_that_come_while_a_batch_runs_are_decoded_together_in_order() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     async with started(host, most=3) as batches:
         first = asking(batches, 1)
         await is_held(host)
@@ -55,7 +57,7 @@ async def test_requests_that_come_while_a_batch_runs_are_decoded_together_in_ord
 
 
 async def test_a_first_request_waits_for_company_until_the_batch_is_full() -> None:
-    host = SummingHost()
+    host = SummingDecoder()
     # An hour: only a full batch ends the wait.
     async with started(host, most=3, max_wait_s=3600) as batches:
         await asyncio.gather(*(batches.decode(prompt(sum_), PLENTY_MS) for sum_ in (1, 2, 3)))
@@ -63,14 +65,14 @@ async def test_a_first_request_waits_for_company_until_the_batch_is_full() -> No
 
 
 async def test_a_first_request_waits_for_company_no_longer_than_it_may() -> None:
-    host = SummingHost()
+    host = SummingDecoder()
     async with started(host, most=3, max_wait_s=0.001) as batches:
         await batches.decode(prompt(1), PLENTY_MS)
     assert host.batches == [[1]]
 
 
 async def test_above_the_bound_a_request_is_refused_at_once() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     async with started(host, waiting=2) as batches:
         first = asking(batches, 1)
         await is_held(host)
@@ -84,7 +86,7 @@ async def test_above_the_bound_a_request_is_refused_at_once() -> None:
 
 
 async def test_who_is_out_of_time_or_cancelled_leaves_the_queue_and_is_never_decoded() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     async with started(host, waiting=2) as batches:
         first = asking(batches, 1)
         await is_held(host)
@@ -103,7 +105,7 @@ async def test_who_is_out_of_time_or_cancelled_leaves_the_queue_and_is_never_dec
 
 
 async def test_a_caller_that_leaves_in_mid_flight_harms_nobody() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     async with started(host) as batches:
         first = asking(batches, 1)
         await is_held(host)
@@ -114,7 +116,7 @@ async def test_a_caller_that_leaves_in_mid_flight_harms_nobody() -> None:
 
 
 async def test_a_bad_request_spoils_only_itself() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     async with started(host) as batches:
         first = asking(batches, 1)
         await is_held(host)
@@ -130,17 +132,18 @@ async def test_a_bad_request_spoils_only_itself() -> None:
 
 
 async def test_a_host_that_breaks_on_a_batch_is_asked_for_each_alone() -> None:
-    host = BreakingHost()
+    host = BreakingDecoder()
     async with started(host, most=3, max_wait_s=3600) as batches:
         answers = await asyncio.gather(
             *(batches.decode(prompt(sum_), PLENTY_MS) for sum_ in (1, 7, 2)), return_exceptions=True
         )
     assert [type(answer) for answer in answers] == [Decoded, EngineFailed, Decoded]
-    assert host.batches == [[1, 7, 2], [1], [7], [2]]
+    # After the one that broke it alone, the probe shows that it still works.
+    assert host.batches == [[1, 7, 2], [1], [7], [3], [2]]
 
 
 async def test_a_host_that_answers_too_few_fails_the_batch_and_goes_on() -> None:
-    class Forgetful(SummingHost):
+    class Forgetful(SummingDecoder):
         def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
             answers = super().__call__(requests)
             return answers[1:] if 7 in self.batches[-1] else answers
@@ -152,7 +155,7 @@ async def test_a_host_that_answers_too_few_fails_the_batch_and_goes_on() -> None
 
 
 async def test_stopping_tells_who_still_waits() -> None:
-    host = GatedHost()
+    host = GatedDecoder()
     batches = batching(host)
     with pytest.raises(EngineDown):
         await batches.decode(prompt(1), PLENTY_MS)
@@ -167,3 +170,86 @@ async def test_stopping_tells_who_still_waits() -> None:
             await task
     host.gate.set()
     assert not batches.running
+
+
+async def test_a_request_whose_deadline_has_passed_is_never_started() -> None:
+    host, clock = GatedDecoder(), ManualClock()
+    batches = batching(host, clock=clock)
+    await batches.start()
+    first = asking(batches, 1)
+    await is_held(host)
+    late = asyncio.create_task(batches.decode(prompt(2), 60_000))
+    in_time = asyncio.create_task(batches.decode(prompt(3), 70_000))
+    await all_waiting(batches, 2)
+    # The loop's own timers have not moved: only the look at the clock keeps the late one out.
+    clock.advance(60)
+    host.gate.set()
+    await asyncio.gather(in_time, return_exceptions=True)
+    with pytest.raises(DeadlineExceeded, match="before its turn"):
+        await late
+    assert float((await in_time).result.score[0]) == 2.0
+    await asyncio.wait([first])
+    await batches.stop()
+    assert host.batches == [[1], [3]]
+
+
+async def test_the_decoder_is_told_when_nobody_waits_any_more() -> None:
+    clock = ManualClock()
+    told: list[bool] = []
+
+    class Asking(GatedDecoder):
+        def __call__(self, requests: Sequence[DecodeRequest], /) -> Sequence[DecodeResult | RankGRError]:
+            answers = super().__call__(requests)
+            told.extend(request.wanted() for request in requests if request.wanted is not None)
+            return answers
+
+    host = Asking()
+    host.gate.set()
+    batches = batching(host, clock=clock)
+    await batches.start()
+    await batches.decode(prompt(1), PLENTY_MS)
+    host.gate.clear()
+    host.entered.clear()
+    leaving = asking(batches, 2)
+    await is_held(host)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    host.gate.set()
+    await batches.decode(prompt(3), PLENTY_MS)
+    assert told == [True, False, True]
+    await batches.stop()
+
+
+async def test_a_decoder_that_breaks_for_good_is_lost_and_everybody_is_told() -> None:
+    host = DyingDecoder()
+    batches = batching(host, BatchLimits(most=3, max_wait_s=3600, waiting=8))
+    await batches.start()
+    answers = await asyncio.gather(
+        *(batches.decode(prompt(sum_), PLENTY_MS) for sum_ in (1, 7, 2)), return_exceptions=True
+    )
+    # Not EngineFailed, which is final: elsewhere these prompts may well be decoded.
+    assert [type(answer) for answer in answers] == [EngineDown, EngineDown, EngineDown]
+    # The batch, its first prompt alone, the probe.
+    assert host.batches == [[1, 7, 2], [1], [3]]
+    assert not batches.running
+    with pytest.raises(EngineDown):
+        await batches.decode(prompt(1), PLENTY_MS)
+    await batches.stop()
+
+
+async def test_a_decoder_that_never_comes_back_takes_nothing_more() -> None:
+    host, clock = GatedDecoder(), ManualClock()
+    batches = batching(host, BatchLimits(most=1, max_wait_s=0, waiting=8, stalled_after_s=30), clock)
+    await batches.start()
+    first = asking(batches, 1)
+    await is_held(host)
+    clock.advance(29)
+    taken = [batches.running]
+    clock.advance(1)
+    taken.append(batches.running)
+    with pytest.raises(EngineDown):
+        await batches.decode(prompt(2), PLENTY_MS)
+    host.gate.set()
+    await first
+    assert [*taken, batches.running] == [True, False, True]
+    await batches.stop()

@@ -15,6 +15,7 @@ from contracts.errors import (
     EngineBusy,
     EngineDown,
     EngineFailed,
+    NothingToRecommend,
     RankGRError,
     StreamDown,
 )
@@ -248,6 +249,15 @@ async def test_a_request_that_can_never_succeed_wakes_its_waiters(failure: RankG
     world.engine.failures = [failure]
     with pytest.raises(type(failure)):
         await world.precompute(trigger)
+    assert await world.is_settled("r-1")
+
+
+async def test_where_nothing_is_left_to_recommend_no_list_is_stored_and_waiters_are_woken() -> None:
+    world = World()
+    trigger = await world.announced(world.trigger())
+    world.engine.failures = [NothingToRecommend("everything is excluded")]
+    assert await world.precompute(trigger) == Empty(())
+    assert await world.store.head(USER) is None
     assert await world.is_settled("r-1")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from contracts.behaviors import Behavior
 from contracts.candidate_set import Candidate
-from contracts.errors import RankGRError, StoreDown
+from contracts.errors import CatalogMismatch, RankGRError, StoreDown
 from contracts.ids import EventId, ItemId, RequestId, UserId
 from contracts.messages import CandidatesComputed, RecentInteraction, RequestContext, Topic, TriggerRequested
 from model.prompt import PromptFormat
@@ -53,6 +53,8 @@ class TellingEngine:
         self.meanwhile()
         if self.failures:
             raise self.failures.pop(0)
+        if request.catalog_version not in (None, self.catalog_version):
+            raise CatalogMismatch(str(request.catalog_version), self.catalog_version)
         items = (Candidate(ItemId(12), -0.5, (2, 2)), Candidate(ItemId(13), -1.5, (3, 3)))
         return EngineAnswer("m1", self.catalog_version, items, {"queue": 1.0, "prefill": 2.0})
 
