@@ -53,6 +53,15 @@ ENTRANTS = {
     entrant.name: entrant
     for entrant in (
         Entrant("torch", TWO_STAGE),
+        Entrant(
+            "vllm_beam_search",
+            frozenset({"plain"}),
+            search="plain_allowed",
+            most_users=1,
+            turns=2,
+            multiplies=False,
+            needs=("vllm",),
+        ),
         Entrant("naive_rsp", frozenset({"users"}), most_users=1, turns=2, direct=True),
         Entrant(
             "hf_beam_search",

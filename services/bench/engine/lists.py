@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-# What float32 arithmetic in another order may change in a sum of log scores.
+# What float32 arithmetic in another order may change in a sum of log scores; of the score itself where it is large,
+# as sums of log p are.
 SCORE_TOLERANCE = 1e-5
 # Share of a float32 list that a bfloat16 one must find again.
 BFLOAT16_RECALL = 0.95
@@ -31,7 +32,8 @@ class Difference:
     """How far a list is from the one it should be.
 
     strangers: ids that only one of the two holds, other than near-ties at the cut; worst_score: the greatest
-    difference of a common id's score; recall: share of the other's ids that were found.
+    difference of a common id's score, divided by the score where that is beyond 1; recall: share of the other's ids
+    that were found.
     """
 
     strangers: int
@@ -51,14 +53,18 @@ def compare(mine: Listed, wanted: Listed) -> Difference:
     common = ours.keys() & theirs.keys()
     # Where the list was cut, ids whose scores are as good as equal may stand on either side.
     cut = min(ours.values(), default=0.0), min(theirs.values(), default=0.0)
-    apart = [score - cut[0] for sid, score in ours.items() if sid not in theirs]
-    apart += [score - cut[1] for sid, score in theirs.items() if sid not in ours]
+    apart = [_apart(score, cut[0]) for sid, score in ours.items() if sid not in theirs]
+    apart += [_apart(score, cut[1]) for sid, score in theirs.items() if sid not in ours]
     strangers = sum(distance > SCORE_TOLERANCE for distance in apart)
     if len(ours) != len(theirs) or len(ours) != len(mine.score):
         # A list that is shorter, or says the same id twice, has no excuse at the cut.
         strangers = max(strangers, 1)
     return Difference(
         strangers=strangers,
-        worst_score=max((abs(ours[sid] - theirs[sid]) for sid in common), default=0.0),
+        worst_score=max((_apart(ours[sid], theirs[sid]) for sid in common), default=0.0),
         recall=len(common) / len(theirs) if theirs else 1.0,
     )
+
+
+def _apart(score: float, other: float) -> float:
+    return abs(score - other) / max(1.0, abs(other))

@@ -122,11 +122,12 @@ QWEN = Shape(
 # For tests: every stage has work to do, nothing takes a second.
 SMALL = Shape(
     name="small",
-    hidden_size=32,
+    # vLLM's attention on a CPU takes heads of 32 and more.
+    hidden_size=64,
     layers=2,
-    heads=4,
-    kv_heads=2,
-    intermediate_size=48,
+    heads=2,
+    kv_heads=1,
+    intermediate_size=96,
     level_sizes=(24, 32),
     density=0.6,
     rank_head=_rank_head(heads=2, dim=8, mlp_hidden=16),

@@ -22,5 +22,9 @@ def host_of(start: Start) -> Host:
             from services.bench.engine.hosts.hf_beam_search import HfBeamSearch
 
             return HfBeamSearch(start)
+        case "vllm_beam_search":
+            from services.bench.engine.hosts.vllm_beam_search import VllmBeamSearchHost
+
+            return VllmBeamSearchHost(start)
         case name:
             raise BadRequest(f"no host is called {name!r}")
