@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from contracts.errors import BadRequest
 from model.bundle.prompt_side import PromptSide
 from model.bundle.read import Bundle, read_bundle
+from model.decoding.fused_network import FusedNetwork
 from model.decoding.two_stage import TwoStageDecoder
 from services.engine.api import create_api
 from services.engine.decoding_host import DecodingHost
@@ -21,7 +22,7 @@ from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.pace import Pace
 from services.engine.recommend_items import Batches, Model, RecommendItems
-from services.engine.settings import EngineSettings
+from services.engine.settings import Dtype, EngineSettings
 from services.engine.warm_up import warm_up_batches
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
@@ -109,10 +110,19 @@ def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
-        network = bundle.network().to(torch.device(settings.device))
+        device = torch.device(settings.device)
+        network = bundle.network().to(device, _dtype(settings.dtype, device))
     except (RuntimeError, AssertionError) as error:
         raise BadRequest(f"device {settings.device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return TwoStageDecoder(network, bundle.catalog, cache_bytes=settings.prefix_cache_bytes)
+    fused = FusedNetwork(network, backend="inductor" if settings.compile else None)
+    return TwoStageDecoder(fused, bundle.catalog, cache_bytes=settings.prefix_cache_bytes)
+
+
+def _dtype(asked: Dtype, device: torch.device) -> torch.dtype:
+    """`auto`: bfloat16 on a GPU, whose matrix units are made for it, float32 elsewhere."""
+    if asked == "auto":
+        asked = "float32" if device.type == "cpu" else "bfloat16"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[asked]
 
 
 def main() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import BundleSettings, ProcessSettings
+
+Dtype = Literal["auto", "float32", "bfloat16"]
 
 
 class EngineSettings(ProcessSettings, BundleSettings):
@@ -15,6 +19,8 @@ class EngineSettings(ProcessSettings, BundleSettings):
 
     port: int = 8103
     device: str = "cpu"
+    dtype: Dtype = "auto"
+    compile: bool = False
     threads: NonNegativeInt = 0
     max_batch: PositiveInt = 8
     max_wait_ms: NonNegativeFloat = Field(default=2.0, allow_inf_nan=False)
