@@ -115,7 +115,10 @@ class Backbone(nn.Module):
 
     def __init__(self, config: RankGRConfig) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # Zeros, not nn.Embedding's own draw: weights come from a seed or a bundle, and drawing on the meta device (how
+        # a bundle's shapes are checked) imports torch's compiler, seconds of every start.
+        zeros = torch.zeros(config.vocab_size, config.hidden_size)
+        self.embed_tokens: nn.Embedding = nn.Embedding.from_pretrained(zeros, freeze=False)  # type: ignore[no-untyped-call]
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary = Rotary(config.head_dim, config.rope_theta)

@@ -10,7 +10,6 @@ from pathlib import Path
 from contracts.errors import BadBundle
 from contracts.manifest import Manifest
 from contracts.progress import Progress
-from model.build.build_bundle import BuildBundle
 from model.build.presets import PRESETS
 from model.build.source import Source
 from model.bundle.verify import read_manifest
@@ -41,6 +40,9 @@ def prepare(state: Path, data: Path | None, preset: str, progress: Progress) -> 
     source = Source.of(opened, preset=preset, seed=SEED, release=version("rankgr"))
     if (known := _known(place)) is not None and source.made(known):
         return Prepared(place, known, opened, True)
+    # Imported only where something is built: it brings scikit-learn, which costs a reused bundle's start seconds.
+    from model.build.build_bundle import BuildBundle
+
     build = BuildBundle(PRESETS[preset], source, progress, datetime.now(UTC))
     return Prepared(place, build(opened, place, replace=True), opened, False)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,6 +47,25 @@ def test_an_equal_bundle_is_reused_and_another_one_is_built_over_it(micro_data: 
     assert not rebuilt.reused
     assert "evaluating" in stages.begun
     assert rebuilt.manifest.catalog_version == first.manifest.catalog_version
+
+
+def test_a_start_on_a_bundle_that_is_there_loads_neither_scikit_learn_nor_torch_s_compiler(
+    micro_data: Path, micro_bundle: Path, tmp_path: Path
+) -> None:
+    # Each of them takes seconds, of which `make demo` has twenty.
+    shutil.copytree(micro_bundle, tmp_path / "bundles" / micro_data.name)
+    code = f"""
+import sys
+from pathlib import Path
+from contracts.progress import Silent
+from services.local.prepare import prepare
+from services.local.stack import read_bundle
+prepared = prepare(Path({str(tmp_path)!r}), Path({str(micro_data)!r}), "micro", Silent())
+read_bundle(prepared.bundle).network()
+print(prepared.reused, *sorted({{"sklearn", "torch._dynamo"}} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "True\n"
 
 
 def test_the_users_of_the_demo_have_something_to_go_by() -> None:
