@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.local.kept_server import KeptServer
+from services.local.sole_use import sole_use
 from services.runtime.embedded_redis import ServerOptions
 
 CACHE_MB = 512
@@ -31,13 +32,14 @@ class EmbeddedServers:
 
 @contextmanager
 def embedded_servers(state: Path) -> Iterator[EmbeddedServers]:
-    """Both run inside the block, with their files under `state`.  Call from the main thread.  Raises StoreDown."""
-    cache = KeptServer.start("cache", state / "cache", ServerOptions(maxmemory_mb=CACHE_MB))
-    try:
+    """Both run inside the block, with their files under `state`, which no other stack may use meanwhile.
+
+    Call from the main thread.  Raises StoreDown.
+    """
+    with ExitStack() as running:
+        running.enter_context(sole_use(state))
+        cache = KeptServer.start("cache", state / "cache", ServerOptions(maxmemory_mb=CACHE_MB))
+        running.callback(cache.stop)
         stream = KeptServer.start("stream", state / "stream", ServerOptions(append_only=True, fsync="always"))
-        try:
-            yield EmbeddedServers(cache, stream)
-        finally:
-            stream.stop()
-    finally:
-        cache.stop()
+        running.callback(stream.stop)
+        yield EmbeddedServers(cache, stream)
