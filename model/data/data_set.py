@@ -64,6 +64,15 @@ def read_data_set(directory: Path) -> DataSet:
     return DataSet(directory.resolve().name or "data", log, items)
 
 
+def check_no_data_set(directory: Path) -> None:
+    """Raise BadDataSet where a data set, or half of one, would be written over."""
+    for name in (INTERACTIONS_FILE, ITEMS_FILE):
+        if (directory / name).exists():
+            raise BadDataSet(
+                f"{directory / name} exists already; name another --out, or allow its replacement with --force"
+            )
+
+
 def write_data_set(data: DataSet, directory: Path) -> None:
     """Write both files, each whole or not at all, over any that were there; raises BadDataSet."""
     try:

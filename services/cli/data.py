@@ -35,13 +35,16 @@ def synth(
     users: Annotated[int, typer.Option(min=1, max=10_000_000, help="How many users.")] = 2000,
     items: Annotated[int, typer.Option(min=20, max=10_000_000, help="How many items.")] = 1500,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Equal seeds make equal data.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the data set that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a synthetic marketplace."""
+    from model.data.data_set import check_no_data_set, write_data_set
     from model.data.data_set import describe as describe_data
-    from model.data.data_set import write_data_set
     from model.data.synthetic import make_marketplace
 
+    if not force:
+        check_no_data_set(out)
     data = make_marketplace(users=users, items=items, seed=seed)
     write_data_set(data, out)
     _show(describe_data(data), as_json)

@@ -44,6 +44,17 @@ def test_a_file_that_is_no_parquet_is_told_by_name(rankgr: Run, micro_data: Path
     assert damaged in rankgr("data", "describe", tmp_path / "d").complaint()
 
 
+def test_data_that_is_there_is_not_written_over_unasked(rankgr: Run, micro_data: Path, tmp_path: Path) -> None:
+    precious = shutil.copytree(micro_data, tmp_path / "d")
+    before = {path.name: path.read_bytes() for path in precious.iterdir()}
+    words = ("data", "synth", "--out", precious, "--users", 5, "--items", 20, "--json")
+    assert "--force" in rankgr(*words).complaint()
+    assert {path.name: path.read_bytes() for path in precious.iterdir()} == before
+    assert rankgr(*words, "--force").content()["users"] == 5
+    (precious / "interactions.parquet").unlink()
+    assert "items.parquet exists already" in rankgr(*words).complaint()
+
+
 def test_a_place_that_cannot_be_written_is_one_line(rankgr: Run, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     rankgr("data", "synth", "--out", tmp_path / "file" / "d", "--users", 5, "--items", 20, "--json").complaint()
