@@ -115,10 +115,16 @@ def _show(visit: Visit, catalog: Catalog) -> None:
         points = "-" if not isinstance(score, float | int) else f"{score:.3f}"
         number = int(str(item["item_id"]))
         out.print(f"    {place:>2}  {shown:>9}  {points:>8}  {number:>9}  {_title(catalog, number)}")
-    parts = [f"{name} {visit.stages_ms[stage]:.0f}" for stage, name in STAGES.items() if stage in visit.stages_ms]
-    ready = "?" if visit.ready_after_ms is None else f"{visit.ready_after_ms:.0f} ms"
-    out.print(f"  trigger answered in {visit.trigger_ms:.1f} ms; list ready {ready} after it ({', '.join(parts)} ms)")
+    out.print(f"  trigger answered in {visit.trigger_ms:.1f} ms; {_way_of(visit)}")
     out.print(f"  retrieve, 100 ms later, answered in {visit.retrieve_ms:.1f} ms")
+
+
+def _way_of(visit: Visit) -> str:
+    """When the list was ready, and what that time was spent on."""
+    if visit.ready_after_ms is None:
+        return "nothing is known of a list for it"
+    parts = [f"{name} {visit.stages_ms[stage]:.0f}" for stage, name in STAGES.items() if stage in visit.stages_ms]
+    return f"list ready {visit.ready_after_ms:.0f} ms after it ({', '.join(parts)} ms)"
 
 
 def _summarise(visits: Sequence[Visit], manifest: Manifest) -> None:

@@ -115,7 +115,8 @@ async def _visit(
     page.raise_for_status()
     answered_s = clock.monotonic_s()
     content = page.json()
-    event = await computed.of(request_id)
+    # Of a list that did not come there is nothing to tell.
+    event = await computed.of(request_id) if content["outcome"] == "fresh" else None
     return Visit(
         user=user.user,
         request_id=request_id,

@@ -43,6 +43,16 @@ def test_the_table_is_printed_and_the_second_time_the_bundle_is_reused(
     assert "evaluating" not in second.err
 
 
+def test_once_exits_1_where_a_list_is_not_fresh(start: Start, micro_data: Path, tmp_path: Path) -> None:
+    # Every trigger is too old to be computed by the time it is taken.
+    told = any_ports() | {"RANKGR_PRECOMPUTE_MAX_AGE_S": "0.0001"}
+    demo = start(told, "demo", "--once", "--data", micro_data, "--preset", "micro", "--state", tmp_path / "state")
+    assert demo.process.wait(WITHIN_S) == 1
+    assert "0 of 4 lists fresh" in demo.out
+    assert demo.out.count("recommended (fallback)") == 4
+    assert not [line for line in demo.complaints() if line.startswith(("rankgr: ", "Traceback"))]
+
+
 async def test_without_once_it_keeps_serving_and_the_printed_curl_lines_work(
     start: Start, client: httpx.AsyncClient, eventually: Eventually, micro_data: Path, tmp_path: Path
 ) -> None:
