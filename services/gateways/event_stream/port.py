@@ -61,7 +61,10 @@ class EventConsumer(Protocol):
         ...
 
     async def close(self) -> None:
-        """Leave the group; what was delivered and not settled goes to the others."""
+        """Leave the group; what was delivered and not settled goes to the others.
+
+        Raises nothing: while the stream is down a member leaves as one that died, and is missed in its time.
+        """
         ...
 
 

@@ -153,6 +153,8 @@ class RedisConsumer:
             with failing_as(StreamDown, self._url):
                 if self._joined:
                     await self._release()
+        except StreamDown as error:
+            _log.warning("left a group that could not be told", extra={"topic": self._topic, "reason": str(error)})
         finally:
             await self._redis.aclose()
 

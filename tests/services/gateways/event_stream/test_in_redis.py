@@ -112,6 +112,26 @@ async def test_every_call_raises_stream_down_quickly_while_the_server_is_down_an
     await stream.close()
 
 
+async def test_a_member_leaves_quietly_when_the_server_has_gone_before_it(
+    own_redis: StartRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = own_redis(tmp_path, ServerOptions(append_only=True, fsync="always"))
+    stream = RedisEventStream.connect(server.url, SystemClock(), limits=LIMITS)
+    member = stream.consumer("triggers", "precompute", "a")
+    await stream.publish("triggers", "u", b"1")
+    [held] = await member.receive(1, 1.0)
+    server.kill()
+    await member.close()
+    assert "left a group that could not be told" in caplog.text
+
+    own_redis(tmp_path, ServerOptions(append_only=True, fsync="always", port=server.port))
+    another = stream.consumer("triggers", "precompute", "b")
+    [again] = await another.receive(1, 5.0)
+    assert (again.payload, again.attempt) == (held.payload, 2)
+    await another.close()
+    await stream.close()
+
+
 async def test_a_frozen_server_is_stream_down_within_the_timeout(own_redis: StartRedis, tmp_path: Path) -> None:
     server = own_redis(tmp_path, ServerOptions())
     stream = RedisEventStream.connect(server.url, SystemClock(), times=RedisTimes(answer_s=0.1, connect_s=0.1))
