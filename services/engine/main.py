@@ -125,13 +125,17 @@ def _dtype(asked: Dtype, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[asked]
 
 
-def main() -> None:
-    """Read the environment, load the bundle, serve until told to stop."""
-    settings = read_settings(EngineSettings)
+def run(settings: EngineSettings, bundle: Bundle | None = None) -> None:
+    """Serve until told to stop; SystemExit with one line for what stands in the way, or where the model is lost."""
     configure_logging(NAME, settings.log_level)
     with one_line_errors(NAME):
         # A process whose model is lost ends: whoever runs it starts another, and its replicas take over meanwhile.
-        engine = create(settings, lost=lambda: signal.raise_signal(signal.SIGTERM))
+        engine = create(settings, bundle, lost=lambda: signal.raise_signal(signal.SIGTERM))
     run_app(engine.app, settings.host, settings.port, name=NAME)
     if engine.recommend.is_lost:
         raise SystemExit(f"rankgr {NAME}: the model can no longer decode; the log says why")
+
+
+def main() -> None:
+    """Read the environment, load the bundle, serve until told to stop."""
+    run(read_settings(EngineSettings))

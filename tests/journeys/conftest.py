@@ -15,17 +15,23 @@ Start = Callable[..., Started]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """`start({"RANKGR_...": "..."}, "up", "--bundle", bundle)`: a command that is ended after the test."""
+def start_python(tmp_path: Path) -> Iterator[Start]:
+    """`start_python({"RANKGR_...": "..."}, file)`: a Python program that is ended after the test."""
     with ExitStack() as running:
 
-        def started(told: Mapping[str, str], *words: object) -> Started:
+        def started(told: Mapping[str, str], *arguments: object) -> Started:
             number = len(list(tmp_path.glob("process-*")))
-            one = Started.start(tmp_path / f"process-{number}", told, *words)
+            one = Started.start_python(tmp_path / f"process-{number}", told, *arguments)
             running.callback(one.end)
             return one
 
         yield started
+
+
+@pytest.fixture
+def start(start_python: Start) -> Start:
+    """`start({"RANKGR_...": "..."}, "up", "--bundle", bundle)`: a command that is ended after the test."""
+    return lambda told, *words: start_python(told, "-m", "services.cli", *words)
 
 
 @pytest.fixture

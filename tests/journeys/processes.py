@@ -35,11 +35,11 @@ class Started:
     err_file: Path
 
     @classmethod
-    def start(cls, directory: Path, told: Mapping[str, str], *words: object) -> Started:
-        """Run `rankgr WORDS` with this much more in its environment; its output lies in `directory`."""
+    def start_python(cls, directory: Path, told: Mapping[str, str], *arguments: object) -> Started:
+        """Run `python ARGUMENTS` with this much more in its environment; its output lies in `directory`."""
         directory.mkdir(parents=True, exist_ok=True)
         out, err = directory / "stdout", directory / "stderr"
-        command = [sys.executable, "-m", "services.cli", *map(str, words)]
+        command = [sys.executable, *map(str, arguments)]
         with out.open("wb") as out_stream, err.open("wb") as err_stream:
             process = subprocess.Popen(command, env=environment(told), stdout=out_stream, stderr=err_stream)
         return cls(process, out, err)
@@ -66,6 +66,12 @@ class Started:
     def urls(self) -> dict[str, str]:
         """Where each process answers, as `rankgr up` prints it."""
         return dict(re.findall(r"^(\w+) +(http://\S+)$", self.out, re.MULTILINE))
+
+    @property
+    def rss_bytes(self) -> int:
+        """Memory that it holds now."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and return the exit code; SIGKILL if it does not listen."""

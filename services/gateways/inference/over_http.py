@@ -57,14 +57,16 @@ class HttpInferenceEngine:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
         connect_s: float = 1.0,
-        connections: int = 64,
+        kept_connections: int = 64,
     ) -> HttpInferenceEngine:
         """An engine at this base URL; `timeout_s` holds where a request has no deadline, `headers` show who asks."""
         client = httpx.AsyncClient(
             base_url=url,
             headers=headers,
             timeout=httpx.Timeout(timeout_s, connect=connect_s),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            # Unbounded: a request that waits here for a connection would look like an engine that does not answer;
+            # the engine's own queue is bounded.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=kept_connections),
             # A proxy of the environment must not come between two of our own processes.
             trust_env=False,
         )
