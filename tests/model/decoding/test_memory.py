@@ -8,7 +8,8 @@ import sys
 import pytest
 
 PROGRAM = """
-import resource
+import ctypes, re
+from pathlib import Path
 import numpy as np, torch
 from model.decoding.request import DecodeRequest
 from model.decoding.two_stage import TwoStageDecoder
@@ -30,15 +31,20 @@ catalog = Catalog(np.arange(len(codes)), codes, np.ones(len(codes), np.float32),
 decoder = TwoStageDecoder(network_from(config, 0), catalog)
 chance = np.random.default_rng(1)
 
-def decode(tokens):
-    request = DecodeRequest(chance.integers(8, 8 + 2 * SIZE, tokens), iap_mix=-1e-6)
-    answer = decoder([request])[0]
-    assert answer.counts["extended2"] == 500 and len(answer.item_id) == 1400
+def status(name):
+    return int(re.search(name + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
-decode(64)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-decode(2048)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+def decode(tokens, **widths):
+    return decoder([DecodeRequest(chance.integers(8, 8 + 2 * SIZE, tokens), iap_mix=-1e-6, **widths)])[0]
+
+decode(16, beams=(1, 1), lambdas=(1, 1))
+# The catalogue was dearer than any user: what it left goes back, and the peak starts anew here (Linux, glibc).
+ctypes.CDLL("libc.so.6").malloc_trim(0)
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+answer = decode(2048)
+assert answer.counts["extended2"] == 500 and len(answer.item_id) == 1400
+print((status("VmHWM") - before) // 1024)
 """
 
 
@@ -46,4 +52,5 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 def test_a_user_at_full_widths_takes_at_most_200_mb() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout) <= 200
+    grown_mb = int(done.stdout)
+    assert 5 < grown_mb <= 200
