@@ -9,6 +9,7 @@ import torch
 
 from contracts.errors import RankGRError
 from model.bundle.read import read_bundle
+from model.decoding.fused_network import FusedNetwork
 from model.decoding.request import DecodeRequest, DecodeResult
 from model.decoding.two_stage import TwoStageDecoder
 from services.bench.engine.host import Decoded
@@ -25,7 +26,7 @@ class TorchHost:
     def __init__(self, start: Start) -> None:
         bundle = read_bundle(start.bundle)
         network = bundle.network().to(torch.device(start.device), getattr(torch, start.dtype))
-        self._decoder = TwoStageDecoder(network, bundle.catalog, cache_bytes=CACHE_BYTES)
+        self._decoder = TwoStageDecoder(FusedNetwork(network), bundle.catalog, cache_bytes=CACHE_BYTES)
         self._start = start
 
     def about(self) -> dict[str, str]:
