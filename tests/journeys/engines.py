@@ -81,6 +81,6 @@ class Prompts:
         prompt = prompt_from_history(self.side.prompt_format, self.side.catalog, chosen, clicks, PromptContext())
         return tuple(prompt.tokens.tolist())
 
-    def request(self, number: int, **more: int) -> EngineRequest:
+    def request(self, number: int, *, deadline_ms: int | None = None) -> EngineRequest:
         """A request of the user of this number."""
-        return EngineRequest(UserId(f"user-{number}"), self.tokens(number), max_items=50, **more)
+        return EngineRequest(UserId(f"user-{number}"), self.tokens(number), max_items=50, deadline_ms=deadline_ms)
