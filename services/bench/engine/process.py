@@ -114,5 +114,8 @@ class HostProcess:
         return answer
 
     def _last_words(self) -> str:
+        # The socket closes before the interpreter has said what went wrong.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_WITHIN_S)
         said = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
         return "its process ended: " + (" | ".join(said[-LAST_LINES:]) or "without a word")
