@@ -17,6 +17,7 @@ RankGRError
 |- CursorGone             the list that a cursor pages through is no longer kept
 |- Unavailable            a dependency is down, retriable
 |  |- StoreDown, StreamDown, EngineDown
+|     |- StreamBusy        too many events are on their way already
 |- Overloaded             too much is waiting, retriable later
 |  |- EngineBusy
 |  |- RateLimited         more requests than one user or key may make
@@ -116,6 +117,13 @@ class StoreDown(Unavailable):
 
 class StreamDown(Unavailable):
     """The event stream does not answer."""
+
+
+class StreamBusy(StreamDown):
+    """So many events are on their way that no further one is taken: the stream is too slow, or not there."""
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"too many events are on their way to the stream: {waiting}")
 
 
 class EngineDown(Unavailable):

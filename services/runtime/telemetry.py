@@ -55,6 +55,8 @@ def configure_logging(process: str, level: str = "info", stream: TextIO | None =
     # Starting and stopping is ours to say (lifecycle.py); httpx would log every request.
     for chatty in ("uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # Its adapter says what matters.  At debug kafka-python would log every byte it sends, the password among them.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def new_registry() -> CollectorRegistry:

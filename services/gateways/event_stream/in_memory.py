@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from random import Random
 
 from contracts.messages import Topic
 from services.gateways.event_stream.dead_letter import dead_letter
@@ -43,8 +44,9 @@ class _Log:
 class MemoryEventStream:
     """Topics in dictionaries; what a group holds outlives its members, as on a server."""
 
-    def __init__(self, clock: Clock, limits: StreamLimits | None = None) -> None:
+    def __init__(self, clock: Clock, limits: StreamLimits | None = None, random: Random | None = None) -> None:
         self._clock = clock
+        self._random = random or Random(0)
         self._limits = limits or StreamLimits()
         self._logs: dict[str, _Log] = {}
 
@@ -112,7 +114,8 @@ class MemoryConsumer:
     async def retry_later(self, delivery: Delivery) -> None:
         """See the port."""
         if pending := self._place.pending.get(int(delivery.receipt)):
-            pending.due_ms = self._now_ms() + round(self._stream._limits.retry_delay_s * 1000)
+            delay_s = self._stream._limits.jittered_delay_s(self._stream._random)
+            pending.due_ms = self._now_ms() + round(delay_s * 1000)
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """See the port."""

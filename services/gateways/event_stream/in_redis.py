@@ -7,6 +7,7 @@ limits.py.
 from __future__ import annotations
 
 import logging
+from random import Random, SystemRandom
 from typing import Any
 
 from redis.asyncio import Redis
@@ -28,21 +29,30 @@ _log = logging.getLogger(__name__)
 class RedisEventStream:
     """Keys `rankgr:stream:TOPIC`; entries have the fields `key` and `payload`."""
 
-    def __init__(self, redis: Redis, url: str, clock: Clock, limits: StreamLimits, times: RedisTimes) -> None:
+    def __init__(
+        self, redis: Redis, url: str, clock: Clock, limits: StreamLimits, times: RedisTimes, random: Random
+    ) -> None:
         self._redis = redis
         self._url = url
         self._clock = clock
         self._limits = limits
         self._times = times
+        self._random = random
         self._published = 0
 
     @classmethod
     def connect(
-        cls, url: str, clock: Clock, *, limits: StreamLimits | None = None, times: RedisTimes | None = None
+        cls,
+        url: str,
+        clock: Clock,
+        *,
+        limits: StreamLimits | None = None,
+        times: RedisTimes | None = None,
+        random: Random | None = None,
     ) -> RedisEventStream:
         """A stream that connects on its first call."""
         times = times or RedisTimes()
-        return cls(connect_redis(url, times), url, clock, limits or StreamLimits(), times)
+        return cls(connect_redis(url, times), url, clock, limits or StreamLimits(), times, random or SystemRandom())
 
     async def publish(self, topic: str, key: str, payload: bytes) -> None:
         """See the port."""
@@ -66,7 +76,7 @@ class RedisEventStream:
             connections=self._times.connections,
         )
         redis = connect_redis(self._url, times)
-        return RedisConsumer(redis, self._url, self._clock, self._limits, (topic, group, member))
+        return RedisConsumer(redis, self._url, self._clock, self._limits, (topic, group, member), self._random)
 
     async def ping(self) -> None:
         """See the port."""

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
+from random import Random
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -76,8 +77,17 @@ def stream_key(topic: str) -> str:
 class RedisConsumer:
     """Reads new entries, claims those that are due again, and settles both."""
 
-    def __init__(self, redis: Redis, url: str, clock: Clock, limits: StreamLimits, place: tuple[str, str, str]) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        url: str,
+        clock: Clock,
+        limits: StreamLimits,
+        place: tuple[str, str, str],
+        random: Random,
+    ) -> None:
         self._redis = redis
+        self._random = random
         self._url = url
         self._clock = clock
         self._limits = limits
@@ -115,7 +125,7 @@ class RedisConsumer:
 
     async def retry_later(self, delivery: Delivery) -> None:
         """See the port.  It stays pending, aged so that it is due after the retry delay."""
-        age_ms = self._retry_after_ms - round(self._limits.retry_delay_s * 1000)
+        age_ms = self._retry_after_ms - round(self._limits.jittered_delay_s(self._random) * 1000)
         with failing_as(StreamDown, self._url):
             await self._age([delivery.receipt], age_ms)
 

@@ -1,27 +1,85 @@
-"""What every event stream promises (its port.py), over memory and the real server."""
+"""What every event stream promises (its port.py), over memory and the real servers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from contracts.messages import DeadLetter
+from services.gateways.event_stream.in_kafka import KafkaEventStream
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.kafka.membership import GroupTimes
+from services.gateways.event_stream.kafka.publisher import PublishLimits
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.event_stream.port import Delivery, EventConsumer, EventStream
 from services.runtime.clock import SystemClock
+from tests.kafka_broker import create_topics
+from tests.kafka_notes import NotesProxy
 
 # Short enough that a test can wait for a redelivery, which `receive` itself does.
 LIMITS = StreamLimits(retry_after_s=0.3, retry_delay_s=0.1)
-WAIT_S = 5.0
+# A Kafka group needs a moment to notice that a member is gone, and to hand out its partitions.
+KAFKA_LIMITS = StreamLimits(retry_after_s=1.0, retry_delay_s=0.1)
+# The machine of the tests may be busy.
+KAFKA_PUBLISHING = PublishLimits(within_s=5.0)
+KAFKA_TIMES = GroupTimes(session_s=1.0, heartbeat_s=0.1)
+WAIT_S = 10.0
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-async def stream(request: pytest.FixtureRequest) -> AsyncIterator[EventStream]:
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What differs between the streams within what is promised: how soon "at once" is."""
+
+    limits: StreamLimits
+    at_once_s: float
+
+
+KINDS = {
+    "memory": Kind(LIMITS, 0.0),
+    "redis": Kind(LIMITS, 0.0),
+    "kafka": Kind(KAFKA_LIMITS, WAIT_S),
+}
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis), "kafka"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def limits(kind: str) -> StreamLimits:
+    return KINDS[kind].limits
+
+
+@pytest.fixture
+def at_once_s(kind: str) -> float:
+    return KINDS[kind].at_once_s
+
+
+@pytest.fixture
+def kafka(kind: str) -> Iterator[NotesProxy | None]:
+    """A broker of the test's own, where it is about Kafka."""
+    if kind != "kafka":
+        yield None
+        return
+    proxy = NotesProxy.start()
+    create_topics(proxy.bootstrap)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+async def stream(kind: str, kafka: NotesProxy | None, request: pytest.FixtureRequest) -> AsyncIterator[EventStream]:
     made: EventStream
-    if request.param == "memory":
+    if kafka is not None:
+        made = KafkaEventStream(
+            kafka.place, SystemClock(), limits=KAFKA_LIMITS, publishing=KAFKA_PUBLISHING, times=KAFKA_TIMES
+        )
+    elif kind == "memory":
         made = MemoryEventStream(SystemClock(), LIMITS)
     else:
         made = RedisEventStream.connect(request.getfixturevalue("redis_url"), SystemClock(), limits=LIMITS)
@@ -77,21 +135,32 @@ async def test_receive_takes_at_most_what_was_asked_and_comes_back_empty_when_no
     assert len(await consumer.receive(9, WAIT_S)) == 3
 
 
-async def test_an_acknowledged_message_never_comes_again(stream: EventStream, consumer: EventConsumer) -> None:
+async def test_an_acknowledged_message_never_comes_again(
+    stream: EventStream, consumer: EventConsumer, limits: StreamLimits
+) -> None:
     await stream.publish("triggers", "u", b"once")
     [delivery] = await consumer.receive(10, WAIT_S)
     await consumer.ack(delivery)
     await consumer.ack(delivery)
-    assert await consumer.receive(10, LIMITS.retry_after_s * 1.5) == []
+    assert await consumer.receive(10, limits.retry_after_s * 1.5) == []
     assert await consumer.lag() == 0
 
 
 async def test_two_members_share_the_messages(stream: EventStream, consumer: EventConsumer) -> None:
     other = stream.consumer("triggers", "precompute", "b")
-    for number in range(10):
-        await stream.publish("triggers", "u", b"%d" % number)
-    mine, theirs = await drain(consumer, 5), await drain(other, 5)
-    assert {one.payload for one in mine} | {one.payload for one in theirs} == {b"%d" % n for n in range(10)}
+    published: set[bytes] = set()
+    got: dict[EventConsumer, set[bytes]] = {consumer: set(), other: set()}
+    # Many users, since one user's messages go to one member of a Kafka group; and until both have their share.
+    while not all(got.values()) or published != got[consumer] | got[other]:
+        assert len(published) < 2000
+        if not all(got.values()):
+            for number in range(len(published), len(published) + 20):
+                await stream.publish("triggers", f"user-{number}", b"%d" % number)
+                published.add(b"%d" % number)
+        for member, seen in got.items():
+            for delivery in await member.receive(5, 0.1):
+                seen.add(delivery.payload)
+                await member.ack(delivery)
     await other.close()
 
 
@@ -122,12 +191,12 @@ async def test_what_a_member_did_not_settle_before_it_died_goes_to_another(strea
         await member.close()
 
 
-async def test_a_member_that_leaves_hands_over_what_it_holds_at_once(stream: EventStream) -> None:
+async def test_a_member_that_leaves_hands_over_what_it_holds_at_once(stream: EventStream, at_once_s: float) -> None:
     leaver, heir = (stream.consumer("triggers", "precompute", name) for name in ("leaver", "heir"))
     await stream.publish("triggers", "u", b"held")
     await drain(leaver, 1)
     await leaver.close()
-    [delivery] = await heir.receive(1, 0.0)
+    [delivery] = await heir.receive(1, at_once_s)
     assert (delivery.payload, delivery.attempt) == (b"held", 2)
     await heir.close()
 
@@ -144,12 +213,12 @@ async def test_what_was_given_back_comes_again_after_the_delay_with_a_higher_att
 
 
 async def test_a_buried_message_is_a_dead_letter_with_its_reason_and_never_comes_again(
-    stream: EventStream, consumer: EventConsumer
+    stream: EventStream, consumer: EventConsumer, limits: StreamLimits
 ) -> None:
     await stream.publish("triggers", "u", b"\xff poison")
     [delivery] = await consumer.receive(1, WAIT_S)
     await consumer.bury(delivery, "BadMessage: no JSON")
-    assert await consumer.receive(1, LIMITS.retry_after_s * 1.5) == []
+    assert await consumer.receive(1, limits.retry_after_s * 1.5) == []
     assert await consumer.lag() == 0
     [letter] = [DeadLetter.model_validate_json(one) for one in await stream.dead_letters(10)]
     assert (letter.topic, letter.group, letter.key) == ("triggers", "precompute", "u")
