@@ -1,79 +1,162 @@
-"""The retrieval service over HTTP: one hot route, `GET /retrieve/{user_id}`.  Built by `main`."""
+"""The retrieval service over HTTP: the hot route `GET /retrieve/{user_id}`, and `POST /items/hidden` for operators.
+
+Built by `main`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
+from starlette.types import Scope as AsgiScope
 
 from contracts.errors import CursorGone
-from services.retrieval.answer import json_of
+from services.retrieval.answer import json_of, msgpack_of
+from services.retrieval.formats import Format, format_of
+from services.retrieval.hide_items import HiddenAnswer, HiddenBody, HideItems
 from services.retrieval.metrics import RetrievalMetrics
-from services.retrieval.query import read_query, read_user_id
+from services.retrieval.packed_answer import packed_of
+from services.retrieval.query import read_plain, read_query, read_user_id
 from services.retrieval.readiness import StoreAnsweredOnce
-from services.retrieval.retrieve_route import PREFIX, SEGMENT, RetrieveRoute
-from services.retrieval.serve_candidates import ServeCandidates
+from services.retrieval.retrieve_route import PREFIX, TEMPLATE, DescribedRoute, is_one_segment, segment_of
+from services.retrieval.serve_candidates import Fallback, Fresh, Masking, Outcome, PageAsked, ServeCandidates
+from services.runtime.admission import Admission
 from services.runtime.clock import Clock
 from services.runtime.gate import Door
+from services.runtime.hot_route import HotAnswer, HotRoute, RawHeaders
 from services.runtime.http import Lifespan, create_app
 from services.runtime.http_errors import ErrorAnswer, status_of
 
+HIDDEN_PATH = "/items/hidden"
+_WRITE = {Format.JSON: json_of, Format.MSGPACK: msgpack_of, Format.PACKED: packed_of}
+
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The default age of a fresh list, and how many requests are answered at once, or wait for a computation."""
+
+    max_age_s: float
+    at_once: int = 64
+    waiters: int = 2000
+
+
+@dataclass(slots=True)
 class RetrieveAnswers:
-    """The ASGI app behind the route: parse, serve, write."""
+    """The hot route: parse, serve, write."""
 
     serve: ServeCandidates
     clock: Clock
-    max_age_s: float
+    limits: Limits
     metrics: RetrievalMetrics
+    admission: Admission
+    _waiters: int = field(default=0, init=False)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; what is wrong with it is raised for the app's error handlers."""
-        began_s = self.clock.monotonic_s()
-        segment: bytes = scope["path_params"][SEGMENT]
-        raw_query: bytes = scope["query_string"]
-        user = read_user_id(segment)
-        asked = read_query(raw_query).asked(user, self.max_age_s)
+    async def __call__(self, scope: AsgiScope, _receive: Receive) -> HotAnswer:
+        """Answer one request; what is wrong with it is raised for the route to answer."""
+        began_s, asked_at = self.clock.monotonic_s(), self.clock.now_ms()
+        segment, raw_query = segment_of(scope), scope["query_string"]
+        asked = read_plain(segment, raw_query, self.limits.max_age_s)
+        if asked is None:
+            asked = read_query(raw_query).asked(read_user_id(segment), self.limits.max_age_s)
+        accept, known = _wishes(scope["headers"])
         try:
-            outcome = await self.serve(asked)
+            outcome = await self._outcome(asked)
         except CursorGone as error:
             self.metrics.note_gone()
-            await _gone(error, segment, raw_query)(scope, receive, send)
-            return
+            return HotAnswer.of(_gone(error, segment, raw_query))
         self.metrics.note(outcome, self.clock.monotonic_s() - began_s)
-        body = json_of(user, outcome)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        if not isinstance(outcome, Fallback) and outcome.masking in (Masking.READY, Masking.WAITED):
+            self.metrics.note_masked(outcome.head.triggered_at, outcome.head.generated_at, asked_at)
+        form = format_of(accept) if accept is not None else Format.JSON
+        return self._written(asked, outcome, form, known)
+
+    async def _outcome(self, asked: PageAsked) -> Outcome:
+        if asked.wait_s > 0:
+            return await self._waited(asked)
+        await self.admission.enter()
+        try:
+            return await self.serve(asked)
+        finally:
+            self.admission.leave()
+
+    async def _waited(self, asked: PageAsked) -> Outcome:
+        """Who waits for a computation holds up nobody, but there may not be any number of them."""
+        if self._waiters >= self.limits.waiters:
+            asked = asked.without_wait()
+        self._waiters += 1
+        try:
+            return await self.serve(asked)
+        finally:
+            self._waiters -= 1
+
+    def _written(self, asked: PageAsked, outcome: Outcome, form: Format, known: bytes | None) -> HotAnswer:
+        tag = b'W/"%b"' % tag_of(outcome, self.serve.fallback_version, form).encode()
+        headers: RawHeaders = [(b"etag", tag), (b"vary", b"accept"), (b"cache-control", b"private, no-cache")]
+        if known is not None and _matches(known, tag):
+            self.metrics.note_not_modified()
+            return HotAnswer(304, headers, b"")
+        return HotAnswer(200, [(b"content-type", form.encode()), *headers], _WRITE[form](asked.user_id, outcome))
+
+
+def tag_of(outcome: Outcome, fallback_version: str, form: Format) -> str:
+    """What changes whenever the answer to one URL does, but for its age."""
+    if isinstance(outcome, Fallback):
+        return f"p-{fallback_version}-{outcome.stamp}-{form.name}"
+    return f"{'f' if isinstance(outcome, Fresh) else 's'}-{outcome.version}-{outcome.stamp}-{form.name}"
+
+
+def _matches(known: bytes, tag: bytes) -> bool:
+    """Whether If-None-Match names this tag; weakly, as RFC 9110 wants it."""
+    opaque = tag.removeprefix(b"W/")
+    return any(one.strip().removeprefix(b"W/") in (opaque, b"*") for one in known.split(b","))
+
+
+def _wishes(headers: RawHeaders) -> tuple[bytes | None, bytes | None]:
+    """Accept and If-None-Match."""
+    accept = known = None
+    for name, value in headers:
+        if name == b"accept":
+            accept = value if accept is None else accept + b"," + value
+        elif name == b"if-none-match":
+            known = value if known is None else known + b"," + value
+    return accept, known
 
 
 def _gone(error: CursorGone, segment: bytes, raw_query: bytes) -> ErrorAnswer:
     """410 with the first page's URL; the query was read before, so it parses."""
     kept = [(name, value) for name, value in parse_qsl(raw_query.decode(), keep_blank_values=True) if name != "cursor"]
-    restart = (PREFIX + segment).decode("latin-1") + (f"?{urlencode(kept)}" if kept else "")
+    restart = PREFIX + segment.decode("latin-1") + (f"?{urlencode(kept)}" if kept else "")
     body = {"error": type(error).__name__, "detail": str(error), "restart": restart}
     return ErrorAnswer(body, status_of(error))
 
 
 def create_api(  # noqa: PLR0913 - each is built by main alone
     serve: ServeCandidates,
+    hide: HideItems,
     *,
     clock: Clock,
-    max_age_s: float,
+    limits: Limits,
     store_ping: Callable[[], Awaitable[None]],
     registry: CollectorRegistry,
     door: Door | None = None,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
-    """The app.  `store_ping` raises StoreDown while the store cannot be used; `max_age_s` is the default age."""
+    """The app.  `store_ping` raises StoreDown while the store cannot be used."""
     metrics = RetrievalMetrics(registry)
     ready = StoreAnsweredOnce(store_ping, metrics)
-    app = create_app("RankGR retrieval", ready=ready, metrics=registry, door=door, lifespan=lifespan)
-    answers = RetrieveAnswers(serve, clock, max_age_s, metrics)
-    app.router.routes.append(RetrieveRoute(answers))
+    admission = Admission(limits.at_once)
+    metrics.watch(admission, serve.hidden, clock)
+    answers = RetrieveAnswers(serve, clock, limits, metrics, admission)
+    hot = HotRoute("GET", PREFIX, TEMPLATE, answers, path_of=is_one_segment)
+    app = create_app("RankGR retrieval", ready=ready, metrics=registry, door=door, lifespan=lifespan, hot=[hot])
+    app.router.routes.append(DescribedRoute())
+
+    @app.post(HIDDEN_PATH, summary="Hide items from every list, or show them again")
+    async def hidden(body: HiddenBody) -> HiddenAnswer:
+        return HiddenAnswer(hidden=await hide(body.hidden_from(), body.show))
+
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,8 +10,13 @@ from fastapi import FastAPI
 
 from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.fallback.on_disk import DiskFallbackLists
+from services.gateways.hidden_items.in_redis import RedisHiddenItems
+from services.gateways.redis_link import RedisTimes
+from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
-from services.retrieval.api import create_api
+from services.retrieval.api import HIDDEN_PATH, Limits, create_api
+from services.retrieval.hidden_now import HiddenNow
+from services.retrieval.hide_items import HideItems
 from services.retrieval.serve_candidates import ServeCandidates
 from services.retrieval.settings import RetrievalSettings
 from services.runtime.auth import Scope
@@ -26,24 +32,37 @@ NAME = "retrieval"
 
 def create(settings: RetrievalSettings) -> FastAPI:
     """The app; it connects when it is first used.  Raises BadBundle (no popular lists) and BadKeyFile."""
-    clock = SystemClock()
+    clock, registry = SystemClock(), new_registry()
     fallback = DiskFallbackLists.read(settings.bundle)
-    store = RedisCandidateStore.connect(settings.redis_url)
-    ledger = RedisTriggerLedger.connect(settings.redis_url)
+    watch, timeout_s = LinkMetrics(registry), settings.store_timeout_ms / 1000
+    times = RedisTimes(connect_s=timeout_s, answer_s=timeout_s, free_connection_s=timeout_s)
+    store = RedisCandidateStore.connect(settings.redis_url, times=times, watch=watch)
+    hidden_store = RedisHiddenItems.connect(settings.redis_url, times=times, watch=watch)
+    ledger = RedisTriggerLedger.connect(settings.redis_url, times=times)
+    hidden = HiddenNow(hidden_store, clock)
+
+    async def store_ping() -> None:
+        await store.ping()
+        if hidden.known is None:
+            await hidden.look()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.ensure_future(hidden.follow())
         yield
-        await store.close()
-        await ledger.close()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        for part in (store, hidden_store, ledger):
+            await part.close()
 
     return create_api(
-        ServeCandidates(store, ledger, fallback, clock),
+        ServeCandidates(store, ledger, fallback, hidden, clock, fallback.manifest.model_version),
+        HideItems(hidden_store, hidden),
         clock=clock,
-        max_age_s=settings.max_age_s,
-        store_ping=store.ping,
-        registry=new_registry(),
-        door=Door.of(access_by(settings.api_keys_file), Scope.RETRIEVE),
+        limits=Limits(settings.max_age_s, settings.at_once, settings.waiters),
+        store_ping=store_ping,
+        registry=registry,
+        door=Door.of(access_by(settings.api_keys_file), Scope.RETRIEVE, {HIDDEN_PATH: Scope.ADMIN}),
         lifespan=lifespan,
     )
 

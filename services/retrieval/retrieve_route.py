@@ -1,6 +1,6 @@
-"""`GET /retrieve/{user_id}` as a raw ASGI route that FastAPI still describes.
+"""Which requests `GET /retrieve/{user_id}` takes, and how FastAPI describes it: the answering is the hot route's.
 
-Used by `api`.  The router would decode the path first, and a user whose id holds a slash would have no route.
+Used by `api`.  A router would decode the path first, and a user whose id holds a slash would have no route.
 """
 
 from __future__ import annotations
@@ -11,42 +11,59 @@ from urllib.parse import quote
 from fastapi import Query
 from fastapi.routing import APIRoute
 from starlette.routing import Match
-from starlette.types import ASGIApp, Scope
+from starlette.types import Scope
 
 from contracts.ids import UserIdField
 from services.retrieval.answer import RetrieveAnswer
+from services.retrieval.formats import Format
 from services.retrieval.query import RetrieveQuery
 from services.runtime.http_errors import ERROR_RESPONSES
 
-PREFIX = b"/retrieve/"
-SEGMENT = "user_segment"
+PREFIX = "/retrieve/"
+TEMPLATE = "/retrieve/{user_id}"
+
+
+def segment_of(scope: Scope) -> bytes:
+    """The user's path segment, still percent-encoded."""
+    return _raw_path(scope)[len(PREFIX) :]
+
+
+def is_one_segment(scope: Scope) -> bool:
+    """Whether nothing but one segment follows the prefix."""
+    raw = _raw_path(scope)
+    return raw.startswith(PREFIX.encode()) and b"/" not in raw[len(PREFIX) :]
+
+
+def _raw_path(scope: Scope) -> bytes:
+    raw: bytes | None = scope.get("raw_path")
+    return raw if raw is not None else quote(scope["path"]).encode()
 
 
 async def _described(user_id: UserIdField, query: Annotated[RetrieveQuery, Query()]) -> RetrieveAnswer:
     """The user's newest candidates, or the scene's popular items; never 404 for a user it does not know."""
-    raise NotImplementedError(f"the route answers itself, not for {user_id} {query}")
+    raise NotImplementedError(f"the hot route answers, not this one: {user_id} {query}")
 
 
-class RetrieveRoute(APIRoute):
-    """Matches one percent-encoded segment and hands it, undecoded, to `answer` as path parameter SEGMENT."""
+class DescribedRoute(APIRoute):
+    """For OpenAPI, and for the 405 of other methods."""
 
-    def __init__(self, answer: ASGIApp) -> None:
+    def __init__(self) -> None:
+        bytes_only = {"schema": {"type": "string", "format": "binary"}}
         super().__init__(
-            "/retrieve/{user_id}",
+            TEMPLATE,
             _described,
             methods=["GET"],
             name="retrieve",
             summary="The best list there is for a user",
-            responses=ERROR_RESPONSES,
+            responses={
+                **ERROR_RESPONSES,
+                200: {"content": {Format.MSGPACK.value: bytes_only, Format.PACKED.value: bytes_only}},
+                304: {"description": "The list is the one that If-None-Match names."},
+            },
         )
-        self.app = answer
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Full for GET, partial (405) for other methods, none where the path has more segments."""
-        if scope["type"] != "http":
+        """Partial (405) for other methods, none where the path has more segments."""
+        if scope["type"] != "http" or scope["method"] == "GET" or not is_one_segment(scope):
             return Match.NONE, {}
-        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-        if not raw.startswith(PREFIX) or b"/" in raw[len(PREFIX) :]:
-            return Match.NONE, {}
-        found = {"endpoint": self.endpoint, "route": self, "path_params": {SEGMENT: raw[len(PREFIX) :]}}
-        return (Match.FULL if scope["method"] == "GET" else Match.PARTIAL), found
+        return Match.PARTIAL, {"endpoint": self.endpoint, "route": self, "path_params": {}}

@@ -6,17 +6,19 @@ Called by `api`.  Reads and waits, never computes; where the store is down there
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from contracts.candidate_set import Candidate
+from contracts.candidate_set import MAX_ITEMS, Candidate
 from contracts.errors import CursorGone, StoreDown
 from contracts.ids import ItemId, RequestId, UserId
 from services.gateways.candidate_store.port import CandidateStore, ListHead, ListPage, version_of
+from services.gateways.candidate_store.records import Records
 from services.gateways.fallback.port import FallbackLists
 from services.gateways.trigger_ledger.port import TriggerLedger
 from services.retrieval.cursor import FallbackCursor, ListCursor, read_cursor, write_cursor
-from services.retrieval.paging import fill_page, window
+from services.retrieval.hidden_now import HiddenNow
+from services.retrieval.paging import MORE_NEEDED, LeftOut, fill_page, window
 from services.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -35,25 +37,53 @@ class PageAsked:
     exclude: frozenset[ItemId] = frozenset()
     scene: str | None = None
 
+    def without_wait(self) -> PageAsked:
+        """The same, answered with what there is."""
+        return replace(self, wait_s=0.0)
+
+
+class Masking(StrEnum):
+    """How the computation compares with the moment retrieve asked for it."""
+
+    READY = "ready"
+    """The list of the asked request was there: its computation cost the page view nothing."""
+    WAITED = "waited"
+    """It came while retrieve waited."""
+    LATE = "late"
+    """It was not there in time."""
+
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class Listed:
+    """A page of a list of this user's.  `version` is the list's, `stamp` that of what was hidden; `items` decodes.
+
+    `masking` is None where no request was asked for, and on next pages.
+    """
+
+    head: ListHead
+    version: str
+    stamp: str
+    age_ms: int
+    records: Records
+    next_cursor: str | None
+    masking: Masking | None = None
+
+    @property
+    def items(self) -> tuple[Candidate, ...]:
+        """The items of the page."""
+        return self.records.candidates()
+
+
+class Fresh(Listed):
     """Made for the asked request; or none was asked and the list is young enough."""
 
-    head: ListHead
-    age_ms: int
-    items: tuple[Candidate, ...]
-    next_cursor: str | None
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
+class Stale(Listed):
     """A list of this user's, but older than asked or made for another request."""
 
-    head: ListHead
-    age_ms: int
-    items: tuple[Candidate, ...]
-    next_cursor: str | None
+    __slots__ = ()
 
 
 class Reason(StrEnum):
@@ -71,6 +101,8 @@ class Fallback:
     items: tuple[ItemId, ...]
     next_cursor: str | None
     reason: Reason
+    stamp: str = "0"
+    masking: Masking | None = None
 
 
 Outcome = Fresh | Stale | Fallback
@@ -83,7 +115,10 @@ class ServeCandidates:
     store: CandidateStore
     ledger: TriggerLedger
     fallback: FallbackLists
+    hidden: HiddenNow
     clock: Clock
+    fallback_version: str = ""
+    """Which popular lists these are."""
 
     async def __call__(self, asked: PageAsked) -> Outcome:
         """A page and what it is worth.
@@ -100,10 +135,11 @@ class ServeCandidates:
         except StoreDown as error:
             # Counted by reason; a line per request would be a flood just when things are bad.
             log.debug("fallback served, the store is down: %s", error)
-            return self._popular(asked, asked.scene, 0, Reason.STORE_DOWN)
+            masking = None if asked.request_id is None or cursor is not None else Masking.LATE
+            return self._popular(asked, asked.scene, 0, Reason.STORE_DOWN, masking)
 
     async def _first_page(self, asked: PageAsked) -> Outcome:
-        outcome = await self._newest(asked)
+        outcome = await self._newest(asked, Masking.READY)
         if isinstance(outcome, Fresh) or asked.wait_s <= 0:
             return outcome
         try:
@@ -111,39 +147,77 @@ class ServeCandidates:
         except StoreDown as error:
             log.debug("not waited, the ledger is down: %s", error)
             return outcome
-        return await self._newest(asked)
+        return await self._newest(asked, Masking.WAITED)
 
-    async def _newest(self, asked: PageAsked) -> Outcome:
-        page = await self.store.page(asked.user_id, 0, window(asked.limit, asked.exclude))
+    async def _newest(self, asked: PageAsked, masking: Masking) -> Outcome:
+        left_out = self._left_out(asked)
+        rows = window(asked.limit, left_out)
+        page = await self.store.page(asked.user_id, 0, rows)
+        if page is not None and asked.request_id not in (None, page.head.request_id):
+            # Another request of this user's (another tab) may have followed: the one before is kept for a while.
+            before = await self.store.previous_page(asked.user_id, 0, rows)
+            if before is not None and before.head.request_id == asked.request_id:
+                page = before
         if page is None or page.head.length == 0:
-            return self._popular(asked, asked.scene, 0, Reason.NO_LIST)
-        return self._judged(asked, page)
+            late = None if asked.request_id is None else Masking.LATE
+            return self._popular(asked, asked.scene, 0, Reason.NO_LIST, late)
+        return await self._judged(asked, page, left_out, masking)
 
     async def _next_page(self, asked: PageAsked, cursor: ListCursor) -> Outcome:
-        page = await self.store.page_of(
-            asked.user_id, cursor.version, cursor.offset, window(asked.limit, asked.exclude)
-        )
+        left_out = self._left_out(asked)
+        rows = window(asked.limit, left_out)
+        page = await self.store.page_of(asked.user_id, cursor.version, cursor.offset, rows)
         if page is None:
             raise CursorGone("cursor: the list it pages through is no longer kept; start again")
-        return self._judged(asked, page)
+        return await self._judged(asked, page, left_out, None)
 
-    def _judged(self, asked: PageAsked, page: ListPage) -> Fresh | Stale:
-        shown = fill_page(page.items, page.offset, asked.limit, asked.exclude, lambda row: row.item_id)
-        following: str | None = None
-        if shown.next_offset is not None:
-            following = write_cursor(asked.user_id, ListCursor(version_of(page.head), shown.next_offset))
+    async def _judged(
+        self, asked: PageAsked, page: ListPage, left_out: LeftOut, masking: Masking | None
+    ) -> Fresh | Stale:
+        head, version, stamp = page.head, version_of(page.head), self.hidden.now.stamp
+        records, next_offset = await self._shown(asked, page, left_out, version)
+        following = None if next_offset is None else write_cursor(asked.user_id, ListCursor(version, next_offset))
         # Two machines' clocks may disagree by a little: an age is never negative.
-        age_ms = max(0, self.clock.now_ms() - page.head.generated_at)
-        kind = Fresh if _is_fresh(asked, page.head, age_ms) else Stale
-        return kind(page.head, age_ms, shown.rows, following)
+        age_ms = max(0, self.clock.now_ms() - head.generated_at)
+        if _is_fresh(asked, head, age_ms):
+            mask = None if asked.request_id is None else masking
+            return Fresh(head, version, stamp, age_ms, records, following, mask)
+        late = None if asked.request_id is None or masking is None else Masking.LATE
+        return Stale(head, version, stamp, age_ms, records, following, late)
 
-    def _popular(self, asked: PageAsked, scene: str | None, offset: int, reason: Reason) -> Fallback:
-        rows = self.fallback.popular(scene)[offset : offset + window(asked.limit, asked.exclude)]
-        shown = fill_page(rows, offset, asked.limit, asked.exclude, lambda item: item)
-        following: str | None = None
-        if shown.next_offset is not None:
-            following = write_cursor(asked.user_id, FallbackCursor(scene, shown.next_offset))
-        return Fallback(shown.rows, following, reason)
+    async def _shown(
+        self, asked: PageAsked, page: ListPage, left_out: LeftOut, version: str
+    ) -> tuple[Records, int | None]:
+        """What of this page is shown, and where the next one begins."""
+        offset, length, records = page.offset, page.head.length, page.records
+        if left_out.nothing:
+            following = offset + asked.limit
+            return records.first(asked.limit), following if following < length else None
+        filled = fill_page(records.item_ids(), offset, asked.limit, left_out, length)
+        if filled.next_offset == MORE_NEEDED:
+            rest = await self.store.page_of(asked.user_id, version, offset, MAX_ITEMS)
+            # A list that was lost between the two reads: its page is short, and its cursor will be gone.
+            records = records if rest is None else rest.records
+            filled = fill_page(records.item_ids(), offset, asked.limit, left_out, offset + len(records))
+            if rest is None:
+                filled = replace(filled, next_offset=offset + len(records))
+        shown = records.first(filled.count) if filled.places is None else records.at(filled.places)
+        return shown, filled.next_offset
+
+    def _popular(
+        self, asked: PageAsked, scene: str | None, offset: int, reason: Reason, masking: Masking | None = None
+    ) -> Fallback:
+        left_out = self._left_out(asked)
+        items = self.fallback.popular(scene)
+        rest = items[offset : offset + asked.limit] if left_out.nothing else items[offset:]
+        filled = fill_page(rest, offset, asked.limit, left_out, len(items))
+        shown = rest[: filled.count] if filled.places is None else tuple(rest[place] for place in filled.places)
+        following = filled.next_offset
+        cursor = None if following is None else write_cursor(asked.user_id, FallbackCursor(scene, following))
+        return Fallback(shown, cursor, reason, self.hidden.now.stamp, masking)
+
+    def _left_out(self, asked: PageAsked) -> LeftOut:
+        return LeftOut(asked.exclude, self.hidden.now.items)
 
 
 def _is_fresh(asked: PageAsked, head: ListHead, age_ms: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import BundleSettings, ProcessSettings, StoreSettings
@@ -15,3 +15,6 @@ class RetrievalSettings(ProcessSettings, StoreSettings, BundleSettings):
 
     port: int = 8102
     max_age_s: float = Field(default=900.0, ge=0, allow_inf_nan=False)
+    store_timeout_ms: PositiveInt = 50
+    at_once: PositiveInt = 64
+    waiters: int = Field(default=2000, ge=0)

@@ -6,7 +6,7 @@ Each process's api.py calls `create_app` and adds its routes.  Never knows a rou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 
@@ -17,8 +17,9 @@ from starlette.responses import JSONResponse, Response
 from contracts.errors import RankGRError
 from services.runtime.body_limit import BodyLimit
 from services.runtime.gate import Door, Gate
+from services.runtime.hot_route import FrontedApp, HotRoute
 from services.runtime.http_errors import ERROR_RESPONSES, error_answer, speak_errors
-from services.runtime.http_metrics import HttpMetrics
+from services.runtime.http_metrics import HttpMetrics, HttpTallies
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -27,7 +28,7 @@ MAX_BODY_BYTES = 1024 * 1024
 READY_WITHIN_S = 0.9
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - each is a decision of the process
     title: str,
     *,
     ready: Callable[[], Awaitable[None]],
@@ -35,13 +36,14 @@ def create_app(
     door: Door | None = None,
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    hot: Sequence[HotRoute] = (),
 ) -> FastAPI:
     """An app with /healthz, /readyz and /metrics; `ready` returns, or raises what stands in the way.
 
     Every error is answered as {"error", "detail"}; a body above `max_body_bytes` gets 413.
-    Without a `door` anybody may ask.
+    Without a `door` anybody may ask.  `hot` routes stand in front of all this and read their bodies themselves.
     """
-    app = FastAPI(
+    app = FrontedApp(
         title=title,
         version=version("rankgr"),
         lifespan=lifespan,
@@ -54,7 +56,9 @@ def create_app(
     app.add_middleware(BodyLimit, most=max_body_bytes)
     if door is not None:
         app.add_middleware(Gate, door=door)
-    app.add_middleware(HttpMetrics, registry=metrics)
+    tallies = HttpTallies(metrics)
+    app.add_middleware(HttpMetrics, tallies=tallies)
+    app.front(hot, tallies, door)
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> dict[str, str]:

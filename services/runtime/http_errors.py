@@ -114,6 +114,24 @@ def field_path(loc: tuple[int | str, ...]) -> str:
     return path or "body"
 
 
+def broken_answer() -> ErrorAnswer:
+    """500, and no word about why."""
+    return error_answer(500, "InternalError", "the service failed on this request; its log says why")
+
+
+def invalid_answer(error: RequestValidationError) -> ErrorAnswer:
+    """422 with the first field that is wrong."""
+    if isinstance(error.body, bytes):
+        # Left unparsed: a page of another site may send such a body without asking, JSON it may not.
+        return error_answer(422, "BadRequest", "body: is read with the header content-type: application/json only")
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        reason = f"not valid JSON at character {first['loc'][-1]}: {first['ctx']['error']}"
+        return error_answer(422, "BadRequest", f"body: {reason}")
+    reason = first["msg"].removeprefix("Value error, ")
+    return error_answer(422, "BadRequest", f"{field_path(first['loc'])}: {reason}")
+
+
 def speak_errors(app: FastAPI) -> None:
     """Teach an app to answer every error in the common shape."""
 
@@ -123,15 +141,7 @@ def speak_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:
-        if isinstance(error.body, bytes):
-            # Left unparsed: a page of another site may send such a body without asking, JSON it may not.
-            return error_answer(422, "BadRequest", "body: is read with the header content-type: application/json only")
-        first = error.errors()[0]
-        if first["type"] == "json_invalid":
-            reason = f"not valid JSON at character {first['loc'][-1]}: {first['ctx']['error']}"
-            return error_answer(422, "BadRequest", f"body: {reason}")
-        reason = first["msg"].removeprefix("Value error, ")
-        return error_answer(422, "BadRequest", f"{field_path(first['loc'])}: {reason}")
+        return invalid_answer(error)
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> Response:
@@ -145,4 +155,4 @@ def speak_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, _error: Exception) -> Response:
         # Starlette raises it again after this answer, and the server logs it with its trace.
-        return error_answer(500, "InternalError", "the service failed on this request; its log says why")
+        return broken_answer()

@@ -69,12 +69,12 @@ def new_registry() -> CollectorRegistry:
 
 def counter(registry: CollectorRegistry, name: str, says: str, labels: Sequence[str] = ()) -> Counter:
     """A counter; its exposed name ends in `_total`."""
-    return Counter(_checked(name), says, labels, registry=registry)
+    return Counter(checked_name(name), says, labels, registry=registry)
 
 
 def gauge(registry: CollectorRegistry, name: str, says: str, labels: Sequence[str] = ()) -> Gauge:
     """A gauge."""
-    return Gauge(_checked(name), says, labels, registry=registry)
+    return Gauge(checked_name(name), says, labels, registry=registry)
 
 
 def histogram(
@@ -85,10 +85,11 @@ def histogram(
     buckets: Sequence[float] = LATENCY_BUCKETS_S,
 ) -> Histogram:
     """A histogram; durations are in seconds and their names end in `_seconds`."""
-    return Histogram(_checked(name), says, labels, registry=registry, buckets=buckets)
+    return Histogram(checked_name(name), says, labels, registry=registry, buckets=buckets)
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name, if it is one of ours; ValueError otherwise."""
     if not name.startswith(METRIC_PREFIX):
         raise ValueError(f"metric {name!r} must begin with {METRIC_PREFIX}")
     return name

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.engine.metrics import EngineMetrics
+from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.history.metrics import HistoryMetrics
 from services.precompute.metrics import PrecomputeMetrics
 from services.retrieval.metrics import RetrievalMetrics
+from services.runtime.tallies import CountTally, SpreadTally
 from services.trigger.metrics import TriggerMetrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 KINDS: tuple[type[Counter | Gauge | Histogram], ...] = (Counter, Gauge, Histogram)
-PROCESSES = (TriggerMetrics, HistoryMetrics, PrecomputeMetrics, EngineMetrics, RetrievalMetrics)
+TALLIES = (CountTally, SpreadTally)
+PROCESSES = (TriggerMetrics, HistoryMetrics, PrecomputeMetrics, EngineMetrics, RetrievalMetrics, LinkMetrics)
 
 
 def told() -> dict[str, tuple[str, frozenset[str]]]:
@@ -29,10 +33,18 @@ def told() -> dict[str, tuple[str, frozenset[str]]]:
     return rows
 
 
+def made_by(metrics: Iterable[object]) -> dict[str, tuple[str, frozenset[str]]]:
+    """Metric -> its type and labels as it is made."""
+    made = {
+        one._name: (type(one).__name__.lower(), frozenset(one._labelnames)) for one in metrics if isinstance(one, KINDS)
+    }
+    tallies = (one for one in metrics if isinstance(one, TALLIES))
+    return made | {one.name: (one.kind, frozenset(one.label_names)) for one in tallies}
+
+
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda process: process.__name__)
 def test_every_metric_is_on_the_page(process: type[TriggerMetrics]) -> None:
-    metrics = vars(process(CollectorRegistry())).values()
-    made = {one._name: one for one in metrics if isinstance(one, KINDS)}
+    made = made_by(vars(process(CollectorRegistry())).values())
     assert made
-    for name, metric in made.items():
-        assert told().get(name) == (type(metric).__name__.lower(), frozenset(metric._labelnames)), name
+    for name, described in made.items():
+        assert told().get(name) == described, name

@@ -56,6 +56,11 @@ class MemoryCandidateStore:
         there = self._living(self._newest, user)
         return read_page(there.data, offset, limit) if there else None
 
+    async def previous_page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
+        """See the port."""
+        there = self._living(self._previous, user)
+        return read_page(there.data, offset, limit) if there else None
+
     async def page_of(self, user: UserId, version: str, offset: int, limit: int) -> ListPage | None:
         """See the port."""
         for shelf in (self._newest, self._previous):

@@ -23,9 +23,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
-from contracts.candidate_set import Candidate, CandidateSet
-from contracts.ids import ItemId, RequestId
+from contracts.candidate_set import CandidateSet
+from contracts.ids import RequestId
 from services.gateways.candidate_store.port import ListHead, ListPage
+from services.gateways.candidate_store.records import Records, record_of
 
 MAGIC = b"RGRc"
 FORMAT = 1
@@ -65,7 +66,7 @@ def pack(candidates: CandidateSet) -> bytes:
         raise ValueError("items of one candidate set must have equally many codes")
     widest = max((max(item.sid, default=0) for item in candidates.items), default=0)
     code_size = 2 if widest < 2**16 else 4
-    record = _record(levels, code_size)
+    record = record_of(levels, code_size)
     texts = [text.encode() for text in (candidates.request_id, candidates.model_version, candidates.catalog_version)]
     size = max(_USUAL_HEADER, _HEADER.size + sum(map(len, texts)))
     size += -size % _HEADER_STEP
@@ -102,10 +103,10 @@ def read_header(data: bytes) -> Header | None:
     return Header(head, Layout(size, record_size), levels, code_size)
 
 
-def read_records(data: bytes, header: Header) -> tuple[Candidate, ...]:
-    """The items of a run of whole records."""
-    record = _record(header.levels, header.code_size)
-    return tuple(Candidate(ItemId(item_id), score, tuple(codes)) for item_id, score, *codes in record.iter_unpack(data))
+def read_records(data: bytes, header: Header) -> Records:
+    """The items of a run of records; what follows the last whole one is left out."""
+    torn = len(data) % header.layout.record_size
+    return Records(data[: len(data) - torn] if torn else data, header.levels, header.code_size)
 
 
 def read_page(data: bytes, offset: int, limit: int) -> ListPage | None:
@@ -115,7 +116,3 @@ def read_page(data: bytes, offset: int, limit: int) -> ListPage | None:
         return None
     first, last = header.layout.range_of(offset, limit)
     return ListPage(header.head, offset, read_records(data[first : last + 1], header))
-
-
-def _record(levels: int, code_size: int) -> Struct:
-    return Struct(f"<qf{levels}{'H' if code_size == 2 else 'I'}")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from contracts.candidate_set import Candidate, CandidateSet
 from contracts.ids import RequestId, UserId
+from services.gateways.candidate_store.records import Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,16 @@ class ListHead:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """Items `offset` to `offset + len(items)` of one stored list."""
+    """Items `offset` to `offset + len(records)` of one stored list."""
 
     head: ListHead
     offset: int
-    items: tuple[Candidate, ...]
+    records: Records
+
+    @property
+    def items(self) -> tuple[Candidate, ...]:
+        """The records as objects."""
+        return self.records.candidates()
 
 
 class CandidateStore(Protocol):
@@ -48,6 +54,10 @@ class CandidateStore(Protocol):
 
     async def page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
         """A page of the newest list, or None when there is no list."""
+        ...
+
+    async def previous_page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
+        """A page of the list before the newest, or None when it is gone."""
         ...
 
     async def page_of(self, user: UserId, version: str, offset: int, limit: int) -> ListPage | None:

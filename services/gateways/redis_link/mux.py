@@ -101,11 +101,11 @@ class MuxRedis:
         await self._router.close()
 
     def _checked(self, reply: Reply) -> Reply:
-        if type(reply) is bytes:
-            return reply
-        for one in reply if isinstance(reply, list) else [reply]:
-            if isinstance(one, hiredis.ReplyError):
-                raise LinkFailed(Reason.REFUSED, without_password(f"refused: {one}", self._url))
+        if isinstance(reply, hiredis.ReplyError):
+            raise LinkFailed(Reason.REFUSED, without_password(f"refused: {reply}", self._url))
+        if isinstance(reply, list):
+            for one in reply:
+                self._checked(one)
         return reply
 
 

@@ -45,6 +45,10 @@ class DownStore:
         self.asked.append(user)
         raise StoreDown(f"no store for {user} {offset} {limit}")
 
+    async def previous_page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
+        self.asked.append(user)
+        raise StoreDown(f"no store for {user} {offset} {limit}")
+
     async def page_of(self, user: UserId, version: str, offset: int, limit: int) -> ListPage | None:
         self.asked.append(user)
         raise StoreDown(f"no store for {user} {version} {offset} {limit}")

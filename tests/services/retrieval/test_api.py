@@ -18,20 +18,27 @@ from contracts.errors import StoreDown
 from services.gateways.candidate_store.in_memory import MemoryCandidateStore
 from services.gateways.candidate_store.port import CandidateStore
 from services.gateways.fallback.in_memory import MemoryFallbackLists
+from services.gateways.hidden_items.in_memory import MemoryHiddenItems
+from services.gateways.hidden_items.port import HiddenItems
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
-from services.retrieval.api import create_api
+from services.retrieval.api import Limits, create_api
+from services.retrieval.hidden_now import HiddenNow
+from services.retrieval.hide_items import HideItems
 from services.retrieval.serve_candidates import ServeCandidates
 from services.runtime.clock import ManualClock
 
 from .lists import DownStore, made_list
 
 
-def app_over(store: CandidateStore, clock: ManualClock) -> FastAPI:
+def app_over(store: CandidateStore, clock: ManualClock, hidden: HiddenItems | None = None) -> FastAPI:
     fallback = MemoryFallbackLists(range(1, 2001), {"home": range(50, 53)})
+    items = hidden or MemoryHiddenItems()
+    now = HiddenNow(items, clock)
     return create_api(
-        ServeCandidates(store, MemoryTriggerLedger(clock), fallback, clock),
+        ServeCandidates(store, MemoryTriggerLedger(clock), fallback, now, clock, "m1"),
+        HideItems(items, now),
         clock=clock,
-        max_age_s=900,
+        limits=Limits(max_age_s=900),
         store_ping=store.ping,
         registry=CollectorRegistry(),
     )
@@ -311,6 +318,6 @@ def test_no_input_of_any_shape_breaks_the_service(case: schemathesis.Case[Any]) 
     assert answer.status_code in {200, 404, 405, 422}
     assert "server" not in answer.headers
     if answer.status_code == 200:
-        assert answer.json()["outcome"] == "fallback"
+        assert "hidden" in answer.json() or answer.json()["outcome"] == "fallback"
     else:
         assert set(answer.json()) == {"error", "detail"}

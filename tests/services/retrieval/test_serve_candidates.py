@@ -12,7 +12,9 @@ from contracts.ids import EventId, ItemId, RequestId, UserId
 from services.gateways.candidate_store.in_memory import MemoryCandidateStore
 from services.gateways.candidate_store.port import CandidateStore
 from services.gateways.fallback.in_memory import MemoryFallbackLists
+from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
+from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.serve_candidates import Fallback, Fresh, PageAsked, Reason, ServeCandidates, Stale
 from services.runtime.clock import ManualClock
 
@@ -45,8 +47,10 @@ class World:
         self.clock = ManualClock()
         self.memory = MemoryCandidateStore(self.clock, ttl_s=3600, previous_ttl_s=60)
         self.ledger = ledger or MemoryTriggerLedger(self.clock)
+        self.hidden_items = MemoryHiddenItems()
+        self.hidden = HiddenNow(self.hidden_items, self.clock)
         self.fallback = MemoryFallbackLists(range(1, 10), {"home": range(50, 53)})
-        self.serve = ServeCandidates(store or self.memory, self.ledger, self.fallback, self.clock)
+        self.serve = ServeCandidates(store or self.memory, self.ledger, self.fallback, self.hidden, self.clock)
 
     async def put(self, request: str = "r-1", items: range = range(100, 110)) -> None:
         now = self.clock.now_ms()

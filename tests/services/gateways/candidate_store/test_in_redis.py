@@ -84,7 +84,7 @@ async def test_a_key_of_another_type_is_store_down(store: RedisCandidateStore, r
 
 
 async def test_every_call_raises_store_down_quickly_while_the_server_is_down_and_works_again_after(
-    own_redis: StartRedis, tmp_path: Path
+    own_redis: StartRedis, tmp_path: Path, eventually: Callable[..., Awaitable[None]]
 ) -> None:
     server = own_redis(tmp_path, ServerOptions())
     store = RedisCandidateStore.connect(server.url)
@@ -104,6 +104,15 @@ async def test_every_call_raises_store_down_quickly_while_the_server_is_down_and
             await call()
     assert time.monotonic() - began < 0.3 * len(calls)
     own_redis(tmp_path, ServerOptions(port=server.port))
+
+    async def is_back() -> bool:
+        try:
+            await store.ping()
+        except StoreDown:
+            return False
+        return True
+
+    await eventually(is_back)
     assert await store.head(USER) is None
     assert await store.put(full_set(1))
     await store.close()

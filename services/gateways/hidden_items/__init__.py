@@ -1,0 +1,1 @@
+"""Items that may not be served, from whatever list or cache."""

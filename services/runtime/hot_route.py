@@ -1,0 +1,120 @@
+"""Routes in front of FastAPI: raw ASGI, for the calls that stand in the path of every page view.
+
+A process gives `create_app` its hot routes.  FastAPI's layers cost more than such a call's own work; what they do for
+every other route (keys, error bodies, counting) is done here in a few lines.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from contracts.errors import RankGRError
+from services.runtime.gate import CALLER, Door
+from services.runtime.http_errors import ErrorAnswer, answer_of, broken_answer, invalid_answer
+from services.runtime.http_metrics import HttpTallies
+
+_log = logging.getLogger(__name__)
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class HotAnswer:
+    """What goes back, as it goes over the wire; without a content-length, which is added."""
+
+    status: int
+    headers: RawHeaders
+    body: bytes
+
+    @classmethod
+    def of(cls, answer: ErrorAnswer) -> HotAnswer:
+        """An error body."""
+        raw = [(name, value) for name, value in answer.raw_headers if name != b"content-length"]
+        return cls(answer.status_code, raw, bytes(answer.body))
+
+
+@dataclass(frozen=True, slots=True)
+class HotRoute:
+    """`method` on paths that begin with `prefix`, or are `prefix` where `exact`; counted under `template`."""
+
+    method: str
+    prefix: str
+    template: str
+    answer: Callable[[AsgiScope, Receive], Awaitable[HotAnswer]]
+    exact: bool = False
+    path_of: Callable[[AsgiScope], bool] = lambda _scope: True
+    """A last word on whether a path that begins right is meant."""
+
+    def takes(self, scope: AsgiScope) -> bool:
+        """Whether this request is this route's."""
+        path: str = scope["path"]
+        if scope["method"] != self.method or not path.startswith(self.prefix):
+            return False
+        return path == self.prefix if self.exact else self.path_of(scope)
+
+
+class FrontedApp(FastAPI):
+    """FastAPI behind hot routes."""
+
+    def front(self, routes: Sequence[HotRoute], tallies: HttpTallies, door: Door | None) -> None:
+        """Put these routes in front; call it once, before the app serves."""
+        self._hot = [_Hot(route, tallies, door) for route in routes]
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """A hot route's request goes there, everything else through FastAPI."""
+        if scope["type"] == "http":
+            for hot in self._hot:
+                if hot.route.takes(scope):
+                    await hot(scope, receive, send)
+                    return
+        await super().__call__(scope, receive, send)
+
+    _hot: Sequence[_Hot] = ()
+
+
+class _Hot:
+    """One hot route with its door and its counters."""
+
+    def __init__(self, route: HotRoute, tallies: HttpTallies, door: Door | None) -> None:
+        self.route = route
+        # An open door is not asked.
+        self._door = door if door is not None and door.access.keys is not None else None
+        self._tallies = tallies
+        self._ok = tallies.requests.labels(route.method, route.template, "200")
+        self._seconds = tallies.seconds.labels(route.method, route.template)
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        began = perf_counter()
+        try:
+            if self._door is not None:
+                wanted = self._door.paths.get(scope["path"], self._door.scopes)
+                scope[CALLER] = self._door.access.admit(scope["headers"], wanted)
+            answer = await self.route.answer(scope, receive)
+        except RankGRError as error:
+            answer = HotAnswer.of(answer_of(error))
+        except RequestValidationError as error:
+            answer = HotAnswer.of(invalid_answer(error))
+        except Exception:  # noqa: BLE001 - a bug must cost one request only, and say so in the log
+            _log.exception("a request failed unexpectedly", extra={"route": self.route.template})
+            answer = HotAnswer.of(broken_answer())
+        body = answer.body
+        headers: RawHeaders = answer.headers
+        if answer.status != 304:
+            headers = [*headers, (b"content-length", b"%d" % len(body))]
+        start: dict[str, Any] = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+        if answer.status == 200:
+            self._ok.value += 1
+        else:
+            self._tallies.requests.labels(self.route.method, self.route.template, str(answer.status)).add()
+        self._seconds.note(perf_counter() - began)
