@@ -77,7 +77,8 @@ class RetrieveAnswers:
     async def _outcome(self, asked: PageAsked) -> Outcome:
         if asked.wait_s > 0:
             return await self._waited(asked)
-        await self.admission.enter()
+        if not self.admission.try_enter():
+            await self.admission.enter()
         try:
             return await self.serve(asked)
         finally:

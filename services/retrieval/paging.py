@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from contracts.ids import ItemId
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True, gc=False):
     """What is not shown: what the caller asked to leave out, and what is hidden."""
 
     excluded: AbstractSet[ItemId]
@@ -50,6 +51,10 @@ class Filled:
     places: Sequence[int] | None
     count: int
     next_offset: int | None
+
+    def continued_at(self, offset: int) -> Filled:
+        """The same, with another page to come."""
+        return replace(self, next_offset=offset)
 
 
 MORE_NEEDED = -1

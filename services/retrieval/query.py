@@ -80,7 +80,6 @@ class RetrieveQuery(BaseModel):
 # What nearly every caller sends: nothing percent-encoded, ids of plain characters, small numbers.
 _PLAIN_USER = re.compile(rb"[A-Za-z0-9_.~:@-]{1,128}")
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.~:-]{1,64}", re.ASCII)
-_SMALL_NUMBER = re.compile(r"[0-9]{1,4}", re.ASCII)
 
 
 def read_plain(segment: bytes, raw: bytes, default_max_age_s: float) -> PageAsked | None:
@@ -93,9 +92,9 @@ def read_plain(segment: bytes, raw: bytes, default_max_age_s: float) -> PageAske
     limit, wait_ms, request_id, scene, cursor = DEFAULT_LIMIT, 0, None, None, None
     for field in raw.decode("latin-1").split("&") if raw else ():
         name, _, value = field.partition("=")
-        if name == "limit" and _SMALL_NUMBER.fullmatch(value) and 1 <= int(value) <= MAX_ITEMS:
+        if name == "limit" and _is_small(value) and 1 <= int(value) <= MAX_ITEMS:
             limit = int(value)
-        elif name == "wait_ms" and _SMALL_NUMBER.fullmatch(value):
+        elif name == "wait_ms" and _is_small(value):
             wait_ms = int(value)
         elif name == "request_id" and _PLAIN_TEXT.fullmatch(value):
             request_id = RequestId(value)
@@ -114,6 +113,11 @@ def read_plain(segment: bytes, raw: bytes, default_max_age_s: float) -> PageAske
         wait_s=min(wait_ms, MAX_WAIT_MS) / 1000,
         scene=scene,
     )
+
+
+def _is_small(text: str) -> bool:
+    """At most four digits; of Latin-1, only 0 to 9 are decimal."""
+    return len(text) <= 4 and text.isdecimal()
 
 
 _USER_ID: TypeAdapter[UserId] = TypeAdapter(UserIdField)

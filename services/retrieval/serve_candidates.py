@@ -6,8 +6,11 @@ Called by `api`.  Reads and waits, never computes; where the store is down there
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
 
 from contracts.candidate_set import MAX_ITEMS, Candidate
 from contracts.errors import CursorGone, StoreDown
@@ -24,8 +27,7 @@ from services.runtime.clock import Clock
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PageAsked:
+class PageAsked(msgspec.Struct, frozen=True, gc=False):
     """A page of a user's list.  `wait_s`: how long to wait for a computation that is under way."""
 
     user_id: UserId
@@ -53,8 +55,7 @@ class Masking(StrEnum):
     """It was not there in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(msgspec.Struct, frozen=True, gc=False):
     """A page of a list of this user's.  `version` is the list's, `stamp` that of what was hidden; `items` decodes.
 
     `masking` is None where no request was asked for, and on next pages.
@@ -74,16 +75,12 @@ class Listed:
         return self.records.candidates()
 
 
-class Fresh(Listed):
+class Fresh(Listed, frozen=True, gc=False):
     """Made for the asked request; or none was asked and the list is young enough."""
 
-    __slots__ = ()
 
-
-class Stale(Listed):
+class Stale(Listed, frozen=True, gc=False):
     """A list of this user's, but older than asked or made for another request."""
-
-    __slots__ = ()
 
 
 class Reason(StrEnum):
@@ -94,8 +91,7 @@ class Reason(StrEnum):
     CONTINUED = "continued"
 
 
-@dataclass(frozen=True, slots=True)
-class Fallback:
+class Fallback(msgspec.Struct, frozen=True, gc=False):
     """The scene's popular items: there is no list of this user's, or none that can be read now."""
 
     items: tuple[ItemId, ...]
@@ -150,10 +146,10 @@ class ServeCandidates:
         return await self._newest(asked, Masking.WAITED)
 
     async def _newest(self, asked: PageAsked, masking: Masking) -> Outcome:
-        left_out = self._left_out(asked)
+        left_out = LeftOut(asked.exclude, self.hidden.now.items)
         rows = window(asked.limit, left_out)
         page = await self.store.page(asked.user_id, 0, rows)
-        if page is not None and asked.request_id not in (None, page.head.request_id):
+        if page is not None and asked.request_id is not None and asked.request_id != page.head.request_id:
             # Another request of this user's (another tab) may have followed: the one before is kept for a while.
             before = await self.store.previous_page(asked.user_id, 0, rows)
             if before is not None and before.head.request_id == asked.request_id:
@@ -161,53 +157,52 @@ class ServeCandidates:
         if page is None or page.head.length == 0:
             late = None if asked.request_id is None else Masking.LATE
             return self._popular(asked, asked.scene, 0, Reason.NO_LIST, late)
-        return await self._judged(asked, page, left_out, masking)
+        if left_out.nothing:
+            return self._judged(asked, page, _whole(page, asked.limit), masking)
+        return self._judged(asked, page, await self._filled(asked, page, left_out), masking)
 
     async def _next_page(self, asked: PageAsked, cursor: ListCursor) -> Outcome:
-        left_out = self._left_out(asked)
+        left_out = LeftOut(asked.exclude, self.hidden.now.items)
         rows = window(asked.limit, left_out)
         page = await self.store.page_of(asked.user_id, cursor.version, cursor.offset, rows)
         if page is None:
             raise CursorGone("cursor: the list it pages through is no longer kept; start again")
-        return await self._judged(asked, page, left_out, None)
+        return self._judged(asked, page, await self._filled(asked, page, left_out), None)
 
-    async def _judged(
-        self, asked: PageAsked, page: ListPage, left_out: LeftOut, masking: Masking | None
+    def _judged(
+        self, asked: PageAsked, page: ListPage, shown: tuple[Records, int | None], masking: Masking | None
     ) -> Fresh | Stale:
-        head, version, stamp = page.head, version_of(page.head), self.hidden.now.stamp
-        records, next_offset = await self._shown(asked, page, left_out, version)
+        head, (records, next_offset) = page.head, shown
+        version, stamp = version_of(head), self.hidden.now.stamp
         following = None if next_offset is None else write_cursor(asked.user_id, ListCursor(version, next_offset))
         # Two machines' clocks may disagree by a little: an age is never negative.
         age_ms = max(0, self.clock.now_ms() - head.generated_at)
+        if asked.request_id is None:
+            masking = None
         if _is_fresh(asked, head, age_ms):
-            mask = None if asked.request_id is None else masking
-            return Fresh(head, version, stamp, age_ms, records, following, mask)
-        late = None if asked.request_id is None or masking is None else Masking.LATE
-        return Stale(head, version, stamp, age_ms, records, following, late)
+            return Fresh(head, version, stamp, age_ms, records, following, masking)
+        return Stale(head, version, stamp, age_ms, records, following, masking and Masking.LATE)
 
-    async def _shown(
-        self, asked: PageAsked, page: ListPage, left_out: LeftOut, version: str
-    ) -> tuple[Records, int | None]:
+    async def _filled(self, asked: PageAsked, page: ListPage, left_out: LeftOut) -> tuple[Records, int | None]:
         """What of this page is shown, and where the next one begins."""
-        offset, length, records = page.offset, page.head.length, page.records
         if left_out.nothing:
-            following = offset + asked.limit
-            return records.first(asked.limit), following if following < length else None
-        filled = fill_page(records.item_ids(), offset, asked.limit, left_out, length)
+            return _whole(page, asked.limit)
+        offset, records = page.offset, page.records
+        filled = fill_page(records.item_ids(), offset, asked.limit, left_out, page.head.length)
         if filled.next_offset == MORE_NEEDED:
-            rest = await self.store.page_of(asked.user_id, version, offset, MAX_ITEMS)
+            rest = await self.store.page_of(asked.user_id, version_of(page.head), offset, MAX_ITEMS)
             # A list that was lost between the two reads: its page is short, and its cursor will be gone.
             records = records if rest is None else rest.records
             filled = fill_page(records.item_ids(), offset, asked.limit, left_out, offset + len(records))
             if rest is None:
-                filled = replace(filled, next_offset=offset + len(records))
+                filled = filled.continued_at(offset + len(records))
         shown = records.first(filled.count) if filled.places is None else records.at(filled.places)
         return shown, filled.next_offset
 
     def _popular(
         self, asked: PageAsked, scene: str | None, offset: int, reason: Reason, masking: Masking | None = None
     ) -> Fallback:
-        left_out = self._left_out(asked)
+        left_out = LeftOut(asked.exclude, self.hidden.now.items)
         items = self.fallback.popular(scene)
         rest = items[offset : offset + asked.limit] if left_out.nothing else items[offset:]
         filled = fill_page(rest, offset, asked.limit, left_out, len(items))
@@ -216,8 +211,11 @@ class ServeCandidates:
         cursor = None if following is None else write_cursor(asked.user_id, FallbackCursor(scene, following))
         return Fallback(shown, cursor, reason, self.hidden.now.stamp, masking)
 
-    def _left_out(self, asked: PageAsked) -> LeftOut:
-        return LeftOut(asked.exclude, self.hidden.now.items)
+
+def _whole(page: ListPage, limit: int) -> tuple[Records, int | None]:
+    """A page of which nothing is left out, and where the next one begins."""
+    following = page.offset + limit
+    return page.records.first(limit), following if following < page.head.length else None
 
 
 def _is_fresh(asked: PageAsked, head: ListHead, age_ms: int) -> bool:

@@ -34,10 +34,16 @@ class Admission:
         """Requests before the door."""
         return len(self._waiting)
 
+    def try_enter(self) -> bool:
+        """Go inside, if there is room: the short way, which costs no coroutine."""
+        if self.inside >= self.most:
+            return False
+        self.inside += 1
+        return True
+
     async def enter(self) -> None:
         """Return once inside.  Raises Overloaded when patience ends first."""
-        if self.inside < self.most:
-            self.inside += 1
+        if self.try_enter():
             return
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()

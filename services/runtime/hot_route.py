@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Receive, Send
@@ -27,8 +28,7 @@ _log = logging.getLogger(__name__)
 RawHeaders = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class HotAnswer:
+class HotAnswer(msgspec.Struct, frozen=True, gc=False):
     """What goes back, as it goes over the wire; without a content-length, which is added."""
 
     status: int

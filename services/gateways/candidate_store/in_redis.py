@@ -26,7 +26,7 @@ from services.gateways.redis_link import RedisTimes, place_of
 from services.gateways.redis_link.link_errors import LinkFailed
 from services.gateways.redis_link.mux import MuxRedis, Script
 from services.gateways.redis_link.mux_node import LinkWatch
-from services.gateways.redis_link.resp import command
+from services.gateways.redis_link.resp import command, getrange
 from services.gateways.user_keys import user_key
 
 # The newest trigger wins, in one step.  Both times lie at fixed places of the header; below 2**53 Lua's
@@ -89,7 +89,19 @@ class RedisCandidateStore:
 
     async def page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
         """See the port."""
-        return await self._page(_newest(user), offset, limit)
+        if offset:
+            return await self._page(_newest(user), offset, limit)
+        # The first page of a list of the usual layout, in one step: what most requests want.
+        layout, key = self._layout, _newest(user)
+        last = layout.header_size + limit * layout.record_size - 1
+        try:
+            data = await self._mux.ask(key, getrange(key, 0, last))
+        except LinkFailed as error:
+            raise self._down(error) from error
+        header = read_header(data)
+        if header is None or header.layout != layout:
+            return await self._page(key, 0, limit)
+        return ListPage(header.head, 0, read_records(data[layout.header_size :], header))
 
     async def previous_page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
         """See the port."""
@@ -145,12 +157,12 @@ class RedisCandidateStore:
 
     async def _range(self, key: bytes, first: int, last: int) -> bytes:
         with self._failing():
-            data: bytes = await self._mux.ask(key, command(b"GETRANGE", key, first, last))
+            data: bytes = await self._mux.ask(key, getrange(key, first, last))
         return data
 
     async def _two_ranges(self, key: bytes, header_last: int, first: int, last: int) -> tuple[bytes, bytes]:
         """Both of one and the same value: MULTI, or a put could come between them."""
-        together = _MULTI + command(b"GETRANGE", key, 0, header_last) + command(b"GETRANGE", key, first, last) + _EXEC
+        together = _MULTI + getrange(key, 0, header_last) + getrange(key, first, last) + _EXEC
         with self._failing():
             *_queued, (begin, records) = await self._mux.ask(key, together, 4)
         return begin, records
@@ -160,7 +172,10 @@ class RedisCandidateStore:
         try:
             yield
         except LinkFailed as error:
-            raise StoreDown(f"redis at {self._place}: {error}") from error
+            raise self._down(error) from error
+
+    def _down(self, error: LinkFailed) -> StoreDown:
+        return StoreDown(f"redis at {self._place}: {error}")
 
 
 def _cut(data: bytes, header: Header, offset: int, limit: int) -> bytes:

@@ -20,8 +20,9 @@ Both stores keep sets in this form: what one rounds (scores are float32), the ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
+
+import msgspec
 
 from contracts.candidate_set import CandidateSet
 from contracts.ids import RequestId
@@ -36,8 +37,7 @@ _HEADER_STEP = 64
 _USUAL_HEADER = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True, gc=False):
     """Where the records lie: what a reader must know to ask for a page."""
 
     header_size: int = _USUAL_HEADER
@@ -49,8 +49,7 @@ class Layout:
         return first, first + limit * self.record_size - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, gc=False):
     """A packed set's head and layout."""
 
     head: ListHead
@@ -90,16 +89,16 @@ def read_header(data: bytes) -> Header | None:
     """The header at the beginning of `data`; None where these bytes are no set, or end inside its header."""
     if len(data) < _HEADER.size or not data.startswith(MAGIC):
         return None
-    _, version, levels, code_size, size, record_size, length, triggered_at, generated_at, *lengths = (
+    _, version, levels, code_size, size, record_size, length, triggered_at, generated_at, one, two, three = (
         _HEADER.unpack_from(data)
     )
-    if version != FORMAT or len(data) < _HEADER.size + sum(lengths):
+    two += one
+    three += two
+    texts = data[_HEADER.size : _HEADER.size + three]
+    if version != FORMAT or len(texts) < three:
         return None
-    texts, at = [], _HEADER.size
-    for text_length in lengths:
-        texts.append(data[at : at + text_length].decode())
-        at += text_length
-    head = ListHead(RequestId(texts[0]), triggered_at, generated_at, texts[1], texts[2], length)
+    request, model, catalog = texts[:one].decode(), texts[one:two].decode(), texts[two:].decode()
+    head = ListHead(RequestId(request), triggered_at, generated_at, model, catalog, length)
     return Header(head, Layout(size, record_size), levels, code_size)
 
 

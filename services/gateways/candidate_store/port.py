@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from contracts.candidate_set import Candidate, CandidateSet
 from contracts.ids import RequestId, UserId
 from services.gateways.candidate_store.records import Records
 
 
-@dataclass(frozen=True, slots=True)
-class ListHead:
+class ListHead(msgspec.Struct, frozen=True, gc=False):
     """What a stored list says of itself, without its items.  Times are Unix milliseconds."""
 
     request_id: RequestId
@@ -22,8 +22,7 @@ class ListHead:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListPage:
+class ListPage(msgspec.Struct, frozen=True, gc=False):
     """Items `offset` to `offset + len(records)` of one stored list."""
 
     head: ListHead

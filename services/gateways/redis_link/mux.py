@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ class Unwatched:
 
 
 class _Router(Protocol):
-    async def ask(self, key: bytes, commands: bytes, replies: int) -> Reply: ...
+    def ask(self, key: bytes, commands: bytes, replies: int) -> Coroutine[Any, Any, Reply]: ...
     async def close(self) -> None: ...
 
 
@@ -82,7 +82,8 @@ class MuxRedis:
 
     async def ask(self, key: bytes, commands: bytes, replies: int = 1) -> Reply:
         """The reply to commands about this key.  Raises LinkFailed, with the server's words where it refused one."""
-        return self._checked(await self._router.ask(key, commands, replies))
+        reply = await self._router.ask(key, commands, replies)
+        return reply if type(reply) is bytes else self._checked(reply)
 
     async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Part]) -> Reply:
         """The script's reply; its text is sent where the server does not have it."""
@@ -154,8 +155,8 @@ class _OneNode:
     node: MuxNode
     sentinel: Sentinel | None
 
-    async def ask(self, _key: bytes, commands: bytes, replies: int) -> Reply:
-        return await self.node.ask(commands, replies)
+    def ask(self, _key: bytes, commands: bytes, replies: int) -> Coroutine[Any, Any, Reply]:
+        return self.node.ask(commands, replies)
 
     async def close(self) -> None:
         await self.node.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -15,33 +17,68 @@ from prometheus_client import CollectorRegistry
 from schemathesis.checks import not_a_server_error
 
 from contracts.errors import StoreDown
+from contracts.ids import EventId, RequestId, UserId
 from services.gateways.candidate_store.in_memory import MemoryCandidateStore
-from services.gateways.candidate_store.port import CandidateStore
+from services.gateways.candidate_store.port import CandidateStore, ListPage
 from services.gateways.fallback.in_memory import MemoryFallbackLists
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.hidden_items.port import HiddenItems
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
-from services.retrieval.api import Limits, create_api
+from services.retrieval.api import HIDDEN_PATH, Limits, create_api
 from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.hide_items import HideItems
 from services.retrieval.serve_candidates import ServeCandidates
+from services.runtime.auth import Access, ApiKey, KeyId, Scope, digest_of, write_token
 from services.runtime.clock import ManualClock
+from services.runtime.gate import Door
 
 from .lists import DownStore, made_list
 
 
-def app_over(store: CandidateStore, clock: ManualClock, hidden: HiddenItems | None = None) -> FastAPI:
+def app_over(
+    store: CandidateStore,
+    clock: ManualClock,
+    hidden: HiddenItems | None = None,
+    *,
+    door: Door | None = None,
+    limits: Limits | None = None,
+    ledger: MemoryTriggerLedger | None = None,
+) -> FastAPI:
     fallback = MemoryFallbackLists(range(1, 2001), {"home": range(50, 53)})
     items = hidden or MemoryHiddenItems()
     now = HiddenNow(items, clock)
     return create_api(
-        ServeCandidates(store, MemoryTriggerLedger(clock), fallback, now, clock, "m1"),
+        ServeCandidates(store, ledger or MemoryTriggerLedger(clock), fallback, now, clock, "m1"),
         HideItems(items, now),
         clock=clock,
-        limits=Limits(max_age_s=900),
+        limits=limits or Limits(max_age_s=900),
+        door=door,
         store_ping=store.ping,
         registry=CollectorRegistry(),
     )
+
+
+class StuckStore(MemoryCandidateStore):
+    """A store that answers when it is told to."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock)
+        self.entered, self.open = asyncio.Event(), asyncio.Event()
+
+    async def page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
+        self.entered.set()
+        await self.open.wait()
+        return await super().page(user, offset, limit)
+
+
+@dataclass(frozen=True)
+class GivenKeys:
+    """These keys are valid."""
+
+    keys: dict[str, ApiKey]
+
+    def current(self) -> dict[str, ApiKey]:
+        return self.keys
 
 
 class FlakyStore(MemoryCandidateStore):
@@ -277,6 +314,149 @@ async def test_other_methods_and_paths_get_the_common_error_body(
 ) -> None:
     answer = await http.request(method, path)
     assert (answer.status_code, set(answer.json())) == (status, {"error", "detail"})
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/msgpack", "application/vnd.rankgr.packed"])
+async def test_who_has_a_page_already_is_told_so(
+    http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock, accept: str
+) -> None:
+    for url in ("/retrieve/42?limit=3", "/retrieve/nobody"):
+        await put(store, clock, "42", f"r-{clock.now_ms()}")
+        first = await http.get(url, headers={"accept": accept})
+        assert (first.status_code, first.headers["content-type"], first.headers["vary"]) == (200, accept, "accept")
+        tag = first.headers["etag"]
+        clock.advance(1)
+        for known in (tag, f'"x", {tag}', tag.removeprefix("W/"), "*"):
+            again = await http.get(url, headers={"accept": accept, "if-none-match": known})
+            assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+            assert "content-length" not in again.headers
+        assert (await http.get(url, headers={"accept": accept, "if-none-match": '"x"'})).status_code == 200
+        other = "application/msgpack" if accept == "application/json" else "application/json"
+        assert (await http.get(url, headers={"accept": other})).headers["etag"] != tag
+
+
+async def test_a_page_that_changed_is_sent(store: MemoryCandidateStore, clock: ManualClock) -> None:
+    """By a new list, by its age, by a hidden item."""
+    transport = httpx.ASGITransport(app_over(store, clock, MemoryHiddenItems()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as http:
+        await put(store, clock, "42", "r-1")
+        tags = [(await http.get("/retrieve/42")).headers["etag"]]
+        clock.advance(1)
+        await put(store, clock, "42", "r-2")
+        tags.append((await http.get("/retrieve/42")).headers["etag"])
+        assert (await http.post("/items/hidden", json={"hide": [101]})).status_code == 200
+        tags.append((await http.get("/retrieve/42")).headers["etag"])
+        clock.advance(901)
+        tags.append((await http.get("/retrieve/42")).headers["etag"])
+        assert len(set(tags)) == 4
+        assert (await http.get("/retrieve/42", headers={"if-none-match": ", ".join(tags[:3])})).status_code == 200
+
+
+async def test_hidden_items_leave_every_answer_at_once(store: MemoryCandidateStore, clock: ManualClock) -> None:
+    transport = httpx.ASGITransport(app_over(store, clock))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as http:
+        await put(store, clock, "42")
+
+        async def first_of(user: str) -> int:
+            return int((await http.get(f"/retrieve/{user}?limit=1")).json()["items"][0]["item_id"])
+
+        change = {"hide": [100, 1], "expire": [{"item_id": 101, "at": clock.now_ms() + 60_000}]}
+        answer = await http.post("/items/hidden", json=change)
+        assert (answer.status_code, answer.json()) == (200, {"hidden": 3})
+        assert (await first_of("42"), await first_of("nobody")) == (101, 2)
+        assert "rankgr_retrieval_hidden_items 2.0" in (await http.get("/metrics")).text
+        answer = await http.post("/items/hidden", json={"show": [100, 7], "hide": [2]})
+        assert answer.json() == {"hidden": 3}
+        assert (await first_of("42"), await first_of("nobody")) == (100, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"hide": ["9"]}, "hide[0]"),
+        ({"hide": [2**63]}, "hide[0]"),
+        ({"show": 7}, "show"),
+        ({"hide": list(range(10_001))}, "hide"),
+        ({"expire": [{"item_id": 1}]}, "expire[0].at"),
+    ],
+)
+async def test_a_bad_change_of_hidden_items_names_its_field(
+    http: httpx.AsyncClient, body: dict[str, Any], field: str
+) -> None:
+    answer = await http.post("/items/hidden", json=body)
+    assert (answer.status_code, answer.json()["detail"].partition(": ")[0]) == (422, field)
+
+
+async def test_retrieve_and_hide_need_keys_of_their_scopes(store: MemoryCandidateStore, clock: ManualClock) -> None:
+    secrets = {Scope.RETRIEVE: "one", Scope.ADMIN: "two"}
+    keys = {
+        scope.value: ApiKey(KeyId(scope.value), frozenset({scope}), digest_of(secret))
+        for scope, secret in secrets.items()
+    }
+    door = Door.of(Access(GivenKeys(keys)), Scope.RETRIEVE, {HIDDEN_PATH: Scope.ADMIN})
+    transport = httpx.ASGITransport(app_over(store, clock, door=door))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as http:
+        for held, statuses in ((None, (401, 401)), (Scope.RETRIEVE, (200, 403)), (Scope.ADMIN, (403, 200))):
+            token = write_token(KeyId(held.value), secrets[held]) if held else "wrong"
+            headers = {"authorization": f"Bearer {token}"}
+            page = await http.get("/retrieve/42", headers=headers)
+            change = await http.post("/items/hidden", json={"hide": [9]}, headers=headers)
+            assert (page.status_code, change.status_code) == statuses
+            assert set(page.json()) == {"error", "detail"} or page.status_code == 200
+        assert (await http.get("/retrieve/42")).headers["www-authenticate"] == "Bearer"
+
+
+async def test_more_requests_than_may_be_answered_at_once_wait_and_are_then_refused(clock: ManualClock) -> None:
+    store = StuckStore(clock)
+    transport = httpx.ASGITransport(app_over(store, clock, limits=Limits(900, at_once=1)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as http:
+        first = asyncio.ensure_future(http.get("/retrieve/42"))
+        await store.entered.wait()
+        refused = await http.get("/retrieve/42")
+        assert (refused.status_code, refused.json()["error"], refused.headers["retry-after"]) == (
+            429,
+            "Overloaded",
+            "1",
+        )
+        patient = asyncio.ensure_future(http.get("/retrieve/42"))
+        await asyncio.sleep(0)
+        store.open.set()
+        assert (await first).status_code == (await patient).status_code == 200
+        metrics = (await http.get("/metrics")).text
+    assert 'rankgr_http_requests_total{method="GET",route="/retrieve/{user_id}",status="429"} 1.0' in metrics
+    assert "rankgr_retrieval_inside 0.0" in metrics
+
+
+async def test_who_waits_for_a_computation_holds_up_nobody(clock: ManualClock) -> None:
+    ledger = MemoryTriggerLedger(clock)
+    await ledger.announce(UserId("42"), RequestId("r-1"), EventId("e"), clock.now_ms())
+    app = app_over(MemoryCandidateStore(clock), clock, limits=Limits(900, at_once=1, waiters=1), ledger=ledger)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://retrieval") as http:
+        waiting = asyncio.ensure_future(http.get("/retrieve/42?request_id=r-1&wait_ms=5000"))
+        await asyncio.sleep(0)
+        assert (await http.get("/retrieve/42")).status_code == 200
+        # One waiter is all there may be: the next one is answered with what there is.
+        assert (await http.get("/retrieve/42?request_id=r-1&wait_ms=5000")).json()["outcome"] == "fallback"
+        assert not waiting.done()
+        await ledger.settled(UserId("42"), RequestId("r-1"))
+        assert (await waiting).status_code == 200
+
+
+async def test_how_much_latency_is_masked_can_be_seen(
+    http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock
+) -> None:
+    now = clock.now_ms()
+    await store.put(made_list("42", triggered_at=now - 150, generated_at=now - 60))
+    await http.get("/retrieve/42?request_id=r-1")
+    await http.get("/retrieve/42?request_id=r-2")
+    metrics = (await http.get("/metrics")).text
+    for line in (
+        'rankgr_retrieval_masking_total{result="ready"} 1.0',
+        'rankgr_retrieval_masking_total{result="late"} 1.0',
+        "rankgr_retrieval_trigger_to_candidates_seconds_sum 0.09",
+        "rankgr_retrieval_trigger_to_retrieve_seconds_sum 0.15",
+    ):
+        assert line in metrics
 
 
 async def test_user_ids_never_become_metric_labels(http: httpx.AsyncClient) -> None:

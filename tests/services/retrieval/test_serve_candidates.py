@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from contracts.errors import BadCursor, CursorGone, StoreDown
 from contracts.ids import EventId, ItemId, RequestId, UserId
@@ -15,7 +15,7 @@ from services.gateways.fallback.in_memory import MemoryFallbackLists
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
 from services.retrieval.hidden_now import HiddenNow
-from services.retrieval.serve_candidates import Fallback, Fresh, PageAsked, Reason, ServeCandidates, Stale
+from services.retrieval.serve_candidates import Fallback, Fresh, Masking, PageAsked, Reason, ServeCandidates, Stale
 from services.runtime.clock import ManualClock
 
 from .lists import DownStore, made_list
@@ -240,3 +240,108 @@ async def test_a_next_page_from_a_store_that_is_down_is_the_popular_list() -> No
     outcome = await World(DownStore()).serve(replace(ASKED, cursor=first.next_cursor))
     assert isinstance(outcome, Fallback)
     assert shown(outcome) == [1, 2, 3, 4]
+
+
+async def hide(world: World, *items: int) -> None:
+    await world.hidden_items.change({ItemId(item): 0 for item in items}, [])
+    await world.hidden.look()
+
+
+async def test_hidden_items_leave_a_list_and_its_pages_are_filled_up() -> None:
+    world = World()
+    await world.put()
+    await hide(world, 100, 102, 103, 1000)
+    first = await world.serve(ASKED)
+    assert shown(first) == [101, 104, 105, 106]
+    await hide(world, 108)
+    second = await world.serve(replace(ASKED, cursor=first.next_cursor))
+    assert shown(second) == [107, 109]
+    assert second.next_cursor is None
+
+
+async def test_a_page_of_hidden_items_alone_is_no_page() -> None:
+    world = World()
+    await world.put()
+    await hide(world, *range(104, 110))
+    first = await world.serve(ASKED)
+    assert (shown(first), first.next_cursor) == ([100, 101, 102, 103], None)
+
+
+async def test_more_hidden_items_than_anyone_expects_are_read_over() -> None:
+    world = World()
+    await world.put(items=range(100, 300))
+    await hide(world, *range(101, 290))
+    first = await world.serve(ASKED)
+    assert shown(first) == [100, 290, 291, 292]
+    second = await world.serve(replace(ASKED, cursor=first.next_cursor, exclude=frozenset({ItemId(293)})))
+    assert shown(second) == [294, 295, 296, 297]
+
+
+async def test_a_list_whose_items_are_all_hidden_is_an_empty_page() -> None:
+    world = World()
+    await world.put()
+    await hide(world, *range(100, 110))
+    outcome = await world.serve(ASKED)
+    assert isinstance(outcome, Fresh)
+    assert (shown(outcome), outcome.next_cursor) == ([], None)
+
+
+async def test_hidden_items_leave_the_popular_lists_too() -> None:
+    world = World(DownStore())
+    await hide(world, 1, 3)
+    first = await world.serve(ASKED)
+    assert shown(first) == [2, 4, 5, 6]
+    assert shown(await world.serve(replace(ASKED, cursor=first.next_cursor))) == [7, 8, 9]
+
+
+async def test_pages_of_one_list_hold_together_while_another_arrives_and_items_are_hidden() -> None:
+    world = World()
+    await world.put("r-1")
+    first = await world.serve(ASKED)
+    world.clock.advance(1)
+    await world.put("r-2", items=range(500, 510))
+    await hide(world, 105)
+    second = await world.serve(replace(ASKED, cursor=first.next_cursor))
+    assert shown(second) == [104, 106, 107, 108]
+    assert isinstance(second, Fresh)
+    assert second.head.request_id == "r-1"
+
+
+async def test_a_request_gets_its_own_list_although_a_newer_one_has_followed() -> None:
+    world = World()
+    await world.put("r-1")
+    world.clock.advance(1)
+    await world.put("r-2", items=range(500, 510))
+    outcome = await world.serve(replace(ASKED, request_id=RequestId("r-1")))
+    assert isinstance(outcome, Fresh)
+    assert outcome.head.request_id == "r-1"
+    other = await world.serve(replace(ASKED, request_id=RequestId("r-0")))
+    assert isinstance(other, Stale)
+    assert other.head.request_id == "r-2"
+
+
+@pytest.mark.parametrize("wait_s", [0.0, LONG_S])
+async def test_masking_says_whether_the_list_was_there_when_it_was_asked_for(wait_s: float) -> None:
+    world = World()
+    asked = replace(ASKED, request_id=RequestId("r-1"), wait_s=wait_s)
+    assert (await world.serve(asked)).masking is Masking.LATE
+    await world.put("r-0")
+    assert (await world.serve(asked)).masking is Masking.LATE
+    world.clock.advance(1)
+    await world.put("r-1")
+    first = await world.serve(asked)
+    assert first.masking is Masking.READY
+    assert (await world.serve(ASKED)).masking is None
+    assert (await world.serve(replace(asked, cursor=first.next_cursor))).masking is None
+    assert (await World(DownStore()).serve(asked)).masking is Masking.LATE
+
+
+async def test_a_list_that_was_waited_for_was_not_masked() -> None:
+    world = World()
+    await world.ledger.announce(USER, RequestId("r-1"), EventId("e"), world.clock.now_ms())
+    await world.ledger.published(USER, RequestId("r-1"))
+    waiting = asyncio.ensure_future(world.serve(replace(ASKED, request_id=RequestId("r-1"), wait_s=LONG_S)))
+    await asyncio.sleep(0)
+    await world.put("r-1")
+    await world.ledger.settled(USER, RequestId("r-1"))
+    assert (await waiting).masking is Masking.WAITED

@@ -174,6 +174,16 @@ async def test_the_replaced_list_stays_readable_by_its_version_and_is_then_gone(
     assert await store.page_of(USER, version_of_put(new), 0, 1) is not None
 
 
+async def test_the_list_before_the_newest_can_be_read_as_such(store: CandidateStore) -> None:
+    assert await store.previous_page(USER, 0, 5) is None
+    await store.put(some_set(1))
+    assert await store.previous_page(USER, 0, 5) is None
+    await store.put(some_set(2))
+    page = await store.previous_page(USER, 1, 5)
+    assert page is not None
+    assert (page.items, page.head.request_id) == (some_set(1).items[1:], "r-1")
+
+
 async def test_only_one_previous_list_is_kept(store: CandidateStore) -> None:
     for triggered_at in (1, 2, 3):
         await store.put(some_set(triggered_at))
