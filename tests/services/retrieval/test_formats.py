@@ -32,9 +32,11 @@ def listed(draw: st.DrawFn) -> Outcome:
     data = b"".join(record_of(levels, code_size).pack(item, score, *sid) for item, score, sid in rows)
     times = st.integers(0, 2**53 - 1)
     head = ListHead(RequestId(draw(texts)), draw(times), draw(times), draw(texts), draw(texts), len(rows))
-    kind: type[Fresh | Stale] = draw(st.sampled_from([Fresh, Stale]))
     age_ms, cursor = draw(st.integers(0, 2**40)), draw(st.none() | texts)
-    return kind(head, "1-2", "0", age_ms, Records(data, levels, code_size), cursor)
+    records = Records(data, levels, code_size)
+    if draw(st.booleans()):
+        return Fresh(head, "1-2", "0", age_ms, records, cursor)
+    return Stale(head, "1-2", "0", age_ms, records, cursor)
 
 
 fallbacks = st.builds(
