@@ -131,7 +131,7 @@ def run(settings: EngineSettings, bundle: Bundle | None = None) -> None:
     with one_line_errors(NAME):
         # A process whose model is lost ends: whoever runs it starts another, and its replicas take over meanwhile.
         engine = create(settings, bundle, lost=lambda: signal.raise_signal(signal.SIGTERM))
-    run_app(engine.app, settings.host, settings.port, name=NAME)
+    run_app(engine.app, settings.host, settings.port, name=NAME, drain_s=settings.drain_s)
     if engine.recommend.is_lost:
         raise SystemExit(f"rankgr {NAME}: the model can no longer decode; the log says why")
 

@@ -19,6 +19,8 @@ STOP_WITHIN_S = 12.0
 # A child that ends this soon after its start will not do better the next time.
 SHORT_LIFE_S = 5.0
 SHORT_LIVES = 3
+# Nobody balances load over one process of a kind: there is nobody to wait for before it ends.
+ALONE = {"RANKGR_DRAIN_S": "0"}
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 
 
@@ -41,7 +43,7 @@ class Child:
             "services.cli",
             "serve",
             self.name,
-            env={**os.environ, **self.told},
+            env={**os.environ, **ALONE, **self.told},
             stdin=asyncio.subprocess.DEVNULL,
             # Ctrl-C reaches the whole group: we alone decide when a child goes.
             start_new_session=True,

@@ -73,4 +73,4 @@ def main() -> None:
     configure_logging(NAME, settings.log_level)
     with one_line_errors(NAME):
         app = create(settings)
-    run_app(app, settings.host, settings.port, name=NAME)
+    run_app(app, settings.host, settings.port, name=NAME, drain_s=settings.drain_s)

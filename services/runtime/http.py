@@ -66,6 +66,8 @@ def create_app(  # noqa: PLR0913 - each is a decision of the process
 
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> Response:
+        if getattr(app.state, "draining", False):
+            return error_answer(503, "Unavailable", "this process is about to end: go to another")
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 await ready()

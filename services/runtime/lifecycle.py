@@ -12,11 +12,12 @@ import logging
 import signal
 import socket
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from contracts.errors import RankGRError
@@ -38,11 +39,14 @@ class Site:
     port: int
 
 
-def run_app(app: ASGIApp, host: str, port: int, *, name: str) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is in flight; SystemExit with one line if it cannot."""
+def run_app(app: ASGIApp, host: str, port: int, *, name: str, drain_s: float = 0.0) -> None:
+    """Serve until SIGTERM or SIGINT, then send callers away for `drain_s`, and finish what is in flight.
+
+    SystemExit with one line if it cannot be served at all.  A second signal ends the draining.
+    """
     listener = listen(host, port, name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run_until_signal([(Site(name, app, host, port), listener)]))
+        runner.run(_run_until_signal([(Site(name, app, host, port), listener)], drain_s))
 
 
 async def serve(sites: Sequence[Site], *, stop: asyncio.Event, started: asyncio.Event | None = None) -> None:
@@ -106,6 +110,13 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.up.set()
 
+    def send_away(self) -> None:
+        """From now on every answer closes its connection, so that callers go elsewhere by themselves."""
+        close = (b"connection", b"close")
+        # The server makes the former anew from the latter every second.
+        self.server_state.default_headers.append(close)
+        self.config.encoded_headers.append(close)
+
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
@@ -127,16 +138,44 @@ def _server(site: Site) -> _Server:
     return _Server(config)
 
 
-async def _run_until_signal(bound: Sequence[tuple[Site, socket.socket]]) -> None:
-    stop = asyncio.Event()
+async def _run_until_signal(bound: Sequence[tuple[Site, socket.socket]], drain_s: float) -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await _serve_bound(bound, stop, None)
+        loop.add_signal_handler(number, signalled)
+    await _serve_bound(bound, stop, None, _Draining(drain_s, hurry) if drain_s > 0 else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draining:
+    """How long callers are sent away before the port is closed; `hurry` ends it early.
+
+    A load balancer needs that long to see that /readyz says no; until then it sends new connections, which are served.
+    """
+
+    seconds: float
+    hurry: asyncio.Event
+
+    async def run(self, bound: Sequence[tuple[Site, socket.socket]], servers: Sequence[_Server]) -> None:
+        for server, (site, _listener) in zip(servers, bound, strict=True):
+            if isinstance(site.app, FastAPI):
+                site.app.state.draining = True
+            server.send_away()
+        _log.info("draining", extra={"seconds": self.seconds})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.seconds):
+                await self.hurry.wait()
 
 
 async def _serve_bound(
-    bound: Sequence[tuple[Site, socket.socket]], stop: asyncio.Event, started: asyncio.Event | None
+    bound: Sequence[tuple[Site, socket.socket]],
+    stop: asyncio.Event,
+    started: asyncio.Event | None,
+    draining: _Draining | None = None,
 ) -> None:
     servers = [_server(site) for site, _listener in bound]
     running = [
@@ -148,6 +187,8 @@ async def _serve_bound(
     try:
         # A server that ends by itself has failed: then all end.
         await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+        if draining is not None and stopping.done() and not any(one.done() for one in running):
+            await draining.run(bound, servers)
     finally:
         for server in servers:
             server.should_exit = True

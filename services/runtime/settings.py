@@ -70,6 +70,7 @@ class ProcessSettings(SharedSettings):
     host: str = "127.0.0.1"
     port: int
     log_level: LogLevel = "info"
+    drain_s: float = Field(default=1.0, ge=0, le=300, allow_inf_nan=False, validation_alias="RANKGR_DRAIN_S")
     api_keys_file: Path | None = Field(default=None, validation_alias="RANKGR_API_KEYS_FILE")
     allow_no_keys: bool = Field(default=False, validation_alias="RANKGR_ALLOW_NO_KEYS")
 

@@ -13,12 +13,14 @@ from pathlib import Path
 
 PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval")
 STOP_WITHIN_S = 30
+# Ends at once, and a busy machine is not taken for a store that is down.
+CALM = {"RANKGR_DRAIN_S": "0", "RANKGR_RETRIEVAL_STORE_TIMEOUT_MS": "1000"}
 
 
 def environment(told: Mapping[str, str]) -> dict[str, str]:
     """Ours without what a developer's shell says about RankGR, with `told`, and one thread per process."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RANKGR_")}
-    return plain | {"OMP_NUM_THREADS": "1", "RANKGR_ENGINE_THREADS": "1"} | dict(told)
+    return plain | {**CALM, "OMP_NUM_THREADS": "1", "RANKGR_ENGINE_THREADS": "1"} | dict(told)
 
 
 def any_ports() -> dict[str, str]:

@@ -37,14 +37,14 @@ async def slow():
 async def bug():
     raise ZeroDivisionError("secret")
 configure_logging("trigger")
-run_app(app, "127.0.0.1", int(sys.argv[1]), name="trigger")
+run_app(app, "127.0.0.1", int(sys.argv[1]), name="trigger", drain_s=float(sys.argv[2]))
 """
 
 
 @contextmanager
-def process(port: int) -> Iterator[subprocess.Popen[str]]:
+def process(port: int, drain_s: float = 0.0) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, str(port), str(drain_s)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
         try:
             yield child
@@ -172,3 +172,20 @@ def test_an_error_while_a_process_is_put_together_is_one_line() -> None:
         one_line_errors("engine"),
     ):
         raise BadBundle("popular.json\n is damaged")
+
+
+def test_a_draining_process_sends_callers_away_and_answers_them_all(free_port: int) -> None:
+    with process(free_port, drain_s=60.0) as child:
+        assert first_log(child)["event"] == "serving"
+        with httpx.Client(base_url=f"http://127.0.0.1:{free_port}") as client:
+            assert client.get("/healthz").headers.get("connection") is None
+            child.send_signal(signal.SIGTERM)
+            assert first_log(child)["event"] == "draining"
+            ready = client.get("/readyz")
+            assert (ready.status_code, ready.json()["error"]) == (503, "Unavailable")
+            for _ in range(3):
+                # New connections too: a load balancer sends some until it has looked at /readyz.
+                answer = client.get("/healthz")
+                assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(10) == 0
