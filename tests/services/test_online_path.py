@@ -88,7 +88,9 @@ class Stack:
             ),
             "history": history_main.create(HistorySettings(redis_url=redis_url)),
             "trigger": trigger_main.create(TriggerSettings(redis_url=redis_url)),
-            "retrieval": retrieval_main.create(RetrievalSettings(bundle=where, redis_url=redis_url, store_timeout_ms=1000)),
+            "retrieval": retrieval_main.create(
+                RetrievalSettings(bundle=where, redis_url=redis_url, store_timeout_ms=1000)
+            ),
         }
         self.clients: dict[str, httpx.AsyncClient] = {}
 

@@ -44,7 +44,10 @@ run_app(app, "127.0.0.1", int(sys.argv[1]), name="trigger", drain_s=float(sys.ar
 @contextmanager
 def process(port: int, drain_s: float = 0.0) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(port), str(drain_s)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, str(port), str(drain_s)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as child:
         try:
             yield child
