@@ -15,7 +15,7 @@ import typer
 
 from services.cli.build import PresetName, check_preset
 from services.cli.output import note, people, progress
-from services.cli.up import LogLevel, State
+from services.cli.up import Level, LogLevel, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="End after the table; exit 0 if every list is fresh.")] = False,
     preset: PresetName = "tiny",
     state: State = Path("var"),
-    log_level: LogLevel = "warning",
+    log_level: LogLevel = Level.WARNING,
 ) -> None:
     """Build a bundle (once), start every process, let some users come by, and show the lists they get."""
     from model.bundle.prompt_side import read_prompt_side
@@ -57,7 +57,7 @@ def demo(
     from services.local.stack import check_ports
 
     check_preset(preset)
-    log_quietly(log_level)
+    log_quietly(log_level.value)
     check_ports()
     with progress(quiet=False) as shown:
         prepared = prepare(state, data, preset, shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,18 @@ from services.cli.build import PresetName, check_preset
 from services.cli.output import note, people, progress
 
 State = Annotated[Path, typer.Option(help="Where data, bundles and the event stream are kept.")]
-LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error; logs go to stderr.")]
+
+
+class Level(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+LogLevel = Annotated[Level, typer.Option(help="How much goes to stderr.")]
 
 
 def up(
@@ -19,7 +31,7 @@ def up(
     data: Annotated[Path | None, typer.Option(help="A data set directory; default: a synthetic marketplace.")] = None,
     preset: PresetName = "tiny",
     state: State = Path("var"),
-    log_level: LogLevel = "warning",
+    log_level: LogLevel = Level.WARNING,
 ) -> None:
     """Start every process on embedded defaults and print where each answers."""
     from model.bundle.verify import read_manifest
@@ -27,7 +39,7 @@ def up(
     from services.local.up import run_up
 
     check_preset(preset)
-    log_quietly(log_level)
+    log_quietly(log_level.value)
     if bundle is None:
         from services.local.prepare import prepare
         from services.local.stack import check_ports

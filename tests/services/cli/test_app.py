@@ -30,6 +30,8 @@ COMMANDS = (
     "keys new",
     "keys list",
     "keys revoke",
+    "bench",
+    "bench engine",
 )
 
 
@@ -81,7 +83,9 @@ def test_the_version_is_the_distribution_s(rankgr: Run) -> None:
         ["serve"],
         ["serve", "coffee"],
         ["up", "--preset", "enormous"],
+        ["up", "--log-level", "loud"],
         ["demo", "--preset", "enormous"],
+        ["demo", "--log-level", "loud"],
     ],
 )
 def test_wrong_use_exits_2_with_nothing_on_stdout(rankgr: Run, words: list[str]) -> None:
