@@ -67,7 +67,10 @@ class Case:
 
 
 def cases_of(shape: Shape, at_once: tuple[int, ...], *, quick: bool) -> list[Case]:
-    """All cases of a shape; the main one, one user at full widths, comes first.  quick: the ends of each curve."""
+    """All cases of a shape; the main one, one user at full widths, comes first and is a point of every curve.
+
+    quick: the ends of each curve.
+    """
     longest, beams, lambdas, levels = shape.prompt_tokens, shape.beams, shape.lambdas, len(shape.beams)
     parts = [longest // part // levels * levels for part in MIXED_PARTS] * (MIXED_USERS // len(MIXED_PARTS))
     equal = dict.fromkeys(min(width, max(beams)) for width in EQUAL_WIDTHS)
@@ -81,13 +84,15 @@ def cases_of(shape: Shape, at_once: tuple[int, ...], *, quick: bool) -> list[Cas
         *(("equal", (longest,), (width,) * levels, lambdas) for width in _points(tuple(equal), quick)),
         *(("plain", (longest,), (width,) * levels, lambdas) for width in plain),
     ]
+    main = wanted[0]
     cases = [
         Case(kind, number, lengths, beams_of, lambdas_of)
         for number, (kind, lengths, beams_of, lambdas_of) in enumerate(wanted)
+        if number == 0 or (lengths, beams_of, lambdas_of) != main[1:]
     ]
     back = (shape.history_items, shape.new_items)
     tokens = sum(back) * levels + shape.prompt_format().context_length
-    return [*cases, Case("repeat", len(cases), (tokens,), beams, lambdas, items=back)]
+    return [*cases, Case("repeat", len(wanted), (tokens,), beams, lambdas, items=back)]
 
 
 def _spelt(name: tuple[int, ...]) -> str:

@@ -62,7 +62,7 @@ ENTRANTS = {
             multiplies=False,
             needs=("vllm",),
         ),
-        Entrant("naive_rsp", frozenset({"users"}), most_users=1, turns=2, direct=True),
+        Entrant("naive_rsp", frozenset({"users"}), most_users=1, turns=1, direct=True),
         Entrant(
             "hf_beam_search",
             frozenset({"plain"}),

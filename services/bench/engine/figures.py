@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -38,11 +38,15 @@ def draw(rows: list[Row], title: str, out: Path) -> list[Path]:
     return written
 
 
-def _lines(rows: Iterable[Row], kind: str, point: Callable[[Row], int]) -> dict[str, dict[int, Row]]:
+def _lines(rows: list[Row], kind: str, point: Callable[[Row], int]) -> dict[str, dict[int, Row]]:
+    """The points of a curve by host; the main case is a point of every curve that a host has."""
     lines: dict[str, dict[int, Row]] = {}
     for row in rows:
         if row.case == kind:
             lines.setdefault(row.host, {})[point(row)] = row
+    for row in rows:
+        if row.case == "users" and row.users == 1 and row.host in lines:
+            lines[row.host][point(row)] = row
     return lines
 
 
