@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from contracts.errors import RankGRError
-from services.cli import bench, build, data, demo, evaluate, keys, recommend, serve, sid, up
+from services.cli import bench, build, data, demo, evaluate, items, keys, recommend, serve, sid, up
 from services.cli.output import fail
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("recommend")(recommend.recommend)
 app.command("eval")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.add_typer(items.app, name="items")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")

@@ -18,6 +18,8 @@ from model.bundle.prompt_side import PromptSide, read_prompt_side
 from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.event_stream.in_redis import RedisEventStream
 from services.gateways.event_stream.limits import StreamLimits
+from services.gateways.hidden_items.hidden_now import HiddenNow
+from services.gateways.hidden_items.in_redis import RedisHiddenItems
 from services.gateways.history.in_redis import RedisHistoryStore
 from services.gateways.inference.over_http import HttpInferenceEngine
 from services.gateways.inference.port import InferenceEngine
@@ -50,6 +52,7 @@ class _Outside:
     store: RedisCandidateStore
     histories: RedisHistoryStore
     ledger: RedisTriggerLedger
+    hidden: HiddenNow
     engine: InferenceEngine
 
     async def ready(self) -> None:
@@ -59,7 +62,7 @@ class _Outside:
 
     async def close(self) -> None:
         """Free the connections."""
-        for part in (self.stream, self.store, self.histories, self.ledger, self.engine):
+        for part in (self.stream, self.store, self.histories, self.ledger, self.hidden.store, self.engine):
             await part.close()
 
 
@@ -81,7 +84,7 @@ def create(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with beside.running():
+        async with beside.running(), outside.hidden.followed():
             yield
         await outside.close()
 
@@ -134,6 +137,7 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
             ttl_s=settings.history_ttl_s,
         ),
         ledger=RedisTriggerLedger.connect(settings.redis_url),
+        hidden=HiddenNow(RedisHiddenItems.connect(settings.redis_url), SystemClock()),
         engine=engine,
     )
 
@@ -142,6 +146,7 @@ def _verb(settings: PrecomputeSettings, side: PromptSide, outside: _Outside) -> 
     return PrecomputeCandidates(
         histories=outside.histories,
         ledger=outside.ledger,
+        hidden=lambda: outside.hidden.now.items,
         engine=outside.engine,
         store=outside.store,
         stream=outside.stream,

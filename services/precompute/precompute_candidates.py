@@ -6,7 +6,9 @@ Called by `consumer`, perhaps twice for one trigger and in any order.  Never let
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from contracts.candidate_set import MAX_ITEMS, CandidateSet
 from contracts.errors import (
@@ -31,6 +33,9 @@ from services.precompute.turns import Turns
 from services.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
+
+# They travel with every request to the engine.
+MOST_HIDDEN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,7 @@ class PrecomputeCandidates:
     clock: Clock
     prompt_of: PromptOfUser
     limits: Limits
+    hidden: Callable[[], Collection[ItemId]] = frozenset
     newest: NewestTriggers = field(default_factory=NewestTriggers)
     turns: Turns = field(default_factory=Turns)
 
@@ -137,7 +143,7 @@ class PrecomputeCandidates:
         prompt = self.prompt_of(history, trigger)
         if prompt.known_items == 0:
             return Empty(prompt.unknown_items)
-        exclude = purchased(history) if self.limits.exclude_purchased else ()
+        exclude = self._left_out(history)
         stages.end("prompt")
         try:
             answer = await self._ask(trigger, prompt.tokens, exclude)
@@ -160,6 +166,11 @@ class PrecomputeCandidates:
         await self._settle(trigger)
         await self._tell(trigger, candidates, stages.took_ms)
         return Computed(answer, candidates.generated_at - trigger.accepted_at, prompt.unknown_items)
+
+    def _left_out(self, history: Sequence[PastInteraction]) -> tuple[ItemId, ...]:
+        """What need not be decoded: retrieval would not show it.  Of very many hidden items it leaves out the rest."""
+        bought = purchased(history) if self.limits.exclude_purchased else ()
+        return tuple(dict.fromkeys((*bought, *islice(self.hidden(), MOST_HIDDEN))))
 
     async def _not_worth_computing(self, trigger: TriggerRequested) -> Superseded | AlreadyThere | Expired | None:
         head = await self.store.head(trigger.user_id)

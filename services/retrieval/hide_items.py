@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.ids import ItemId, ItemIdField, TimestampMs
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.port import HiddenItems
-from services.retrieval.hidden_now import HiddenNow
 
 MAX_CHANGED = 10_000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,12 +9,12 @@ from fastapi import FastAPI
 
 from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.fallback.on_disk import DiskFallbackLists
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_redis import RedisHiddenItems
 from services.gateways.redis_link import RedisTimes
 from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.retrieval.api import HIDDEN_PATH, Limits, create_api
-from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.hide_items import HideItems
 from services.retrieval.serve_candidates import ServeCandidates
 from services.retrieval.settings import RetrievalSettings
@@ -48,10 +47,8 @@ def create(settings: RetrievalSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.ensure_future(hidden.follow())
-        yield
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        async with hidden.followed():
+            yield
         for part in (store, hidden_store, ledger):
             await part.close()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.retrieval.answer import OUTCOME_NAMES
-from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.serve_candidates import Fallback, Masking, Outcome, Reason
 from services.runtime.admission import Admission
 from services.runtime.clock import Clock

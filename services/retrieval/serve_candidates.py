@@ -18,9 +18,9 @@ from contracts.ids import ItemId, RequestId, UserId
 from services.gateways.candidate_store.port import CandidateStore, ListHead, ListPage, version_of
 from services.gateways.candidate_store.records import Records
 from services.gateways.fallback.port import FallbackLists
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.trigger_ledger.port import TriggerLedger
 from services.retrieval.cursor import FallbackCursor, ListCursor, read_cursor, write_cursor
-from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.paging import MORE_NEEDED, LeftOut, fill_page, window
 from services.runtime.clock import Clock
 

@@ -30,6 +30,10 @@ COMMANDS = (
     "keys new",
     "keys list",
     "keys revoke",
+    "items",
+    "items hide",
+    "items show",
+    "items list",
     "bench",
     "bench engine",
 )

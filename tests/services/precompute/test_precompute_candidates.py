@@ -24,7 +24,7 @@ from contracts.messages import TriggerRequested
 from services.gateways.history.port import PastInteraction
 from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.precompute.newest_triggers import NewestTriggers
-from services.precompute.precompute_candidates import AlreadyThere, Computed, Empty, Expired, Superseded
+from services.precompute.precompute_candidates import MOST_HIDDEN, AlreadyThere, Computed, Empty, Expired, Superseded
 from services.precompute.turns import Turns
 
 from .world import USER, DownLedger, World
@@ -312,3 +312,18 @@ async def test_users_do_not_touch_each_other() -> None:
     await asyncio.gather(*(world.precompute(world.trigger(user=f"u{number}")) for number in range(20)))
     for number in range(20):
         assert await world.store.head(UserId(f"u{number}")) is not None
+
+
+async def test_hidden_items_are_not_decoded_at_all() -> None:
+    world = World()
+    precompute = replace(world.precompute, hidden=lambda: frozenset({ItemId(12), ItemId(13)}))
+    await precompute(world.trigger())
+    [asked] = world.engine.asked
+    assert sorted(asked.exclude) == [12, 13]
+
+
+async def test_of_very_many_hidden_items_retrieval_leaves_out_the_rest() -> None:
+    world = World()
+    precompute = replace(world.precompute, hidden=lambda: frozenset(map(ItemId, range(5000))))
+    await precompute(world.trigger())
+    assert len(world.engine.asked[0].exclude) == MOST_HIDDEN

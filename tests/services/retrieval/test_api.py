@@ -21,11 +21,11 @@ from contracts.ids import EventId, RequestId, UserId
 from services.gateways.candidate_store.in_memory import MemoryCandidateStore
 from services.gateways.candidate_store.port import CandidateStore, ListPage
 from services.gateways.fallback.in_memory import MemoryFallbackLists
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.hidden_items.port import HiddenItems
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
 from services.retrieval.api import HIDDEN_PATH, Limits, create_api
-from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.hide_items import HideItems
 from services.retrieval.serve_candidates import ServeCandidates
 from services.runtime.auth import Access, ApiKey, KeyId, Scope, digest_of, write_token

@@ -12,9 +12,9 @@ from contracts.ids import EventId, ItemId, RequestId, UserId
 from services.gateways.candidate_store.in_memory import MemoryCandidateStore
 from services.gateways.candidate_store.port import CandidateStore
 from services.gateways.fallback.in_memory import MemoryFallbackLists
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
-from services.retrieval.hidden_now import HiddenNow
 from services.retrieval.serve_candidates import Fallback, Fresh, Masking, PageAsked, Reason, ServeCandidates, Stale
 from services.runtime.clock import ManualClock
 

@@ -6,9 +6,9 @@ import pytest
 
 from contracts.errors import StoreDown
 from contracts.ids import ItemId
+from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.hidden_items.port import HiddenSet
-from services.retrieval.hidden_now import HiddenNow
 from services.runtime.clock import ManualClock
 
 ONE, TWO = ItemId(1), ItemId(2)

@@ -1,12 +1,15 @@
-"""What may not be served at this moment: the shared set of hidden items, followed by every retrieval process.
+"""What may not be served at this moment: the shared set of hidden items, followed by whoever serves items.
 
-`main` runs it beside the app; `serve_candidates` reads `now`.  While the store is down the last known set goes on.
+Mains of retrieval and precompute run it beside the app; their verbs read `now`.  While the store is down the last known
+set goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from contracts.errors import StoreDown
@@ -57,8 +60,17 @@ class HiddenNow:
             if self.known is not None:
                 self._take(self.known)
 
-    async def follow(self) -> None:
-        """Look again and again, until cancelled."""
+    @asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Look again and again inside the block."""
+        following = asyncio.ensure_future(self._follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _follow(self) -> None:
         while True:
             try:
                 await self.look()
