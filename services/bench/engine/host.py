@@ -18,7 +18,7 @@ class Decoded:
 
     lists: list[Listed] | None
     stages_ms: dict[str, float] = field(default_factory=dict)
-    computed: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
     seconds: float | None = None
 
 

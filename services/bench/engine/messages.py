@@ -91,7 +91,7 @@ class Found(_Message):
     """How long all users of an Ask took together, and what they got.
 
     stages_ms: of all users together; peak and growth of the process tree's resident memory while it decoded;
-    device_mb: peak of the accelerator's memory; computed: prompt tokens that were not taken from a cache;
+    device_mb: peak of the accelerator's memory; counts: of all users together, as `DecodeResult.counts` has them;
     extrapolated: only a part was computed, and the times were scaled up.
     """
 
@@ -102,7 +102,7 @@ class Found(_Message):
     peak_rss_mb: float
     grown_mb: float
     device_mb: float | None = None
-    computed: int | None = None
+    counts: dict[str, int] = {}
     extrapolated: bool = False
 
 

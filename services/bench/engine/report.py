@@ -57,9 +57,8 @@ def as_markdown(shape: Shape, machine: Machine, outcome: Outcome) -> str:
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
-    head = (
-        "host | users | prompt | beams | lambda | ms/user | p90 | users/s | peak MB | equal | GFLOP/s | stages, ms/user"
-    )
+    head = "host | users | prompt | beams | lambda | ms/user | p90 | users/s | peak MB | equal | GFLOP/s"
+    head += " | stages (ms/user), notes"
     return [
         f"| {head} |",
         "|" + " --- |" * (head.count("|") + 1),
@@ -71,7 +70,12 @@ def _cells(row: Row) -> list[str]:
     share = "" if row.share_of_product is None else f" ({row.share_of_product:.0%})"
     stages = ", ".join(f"{name} {ms:.1f}" for name, ms in row.stages_ms.items())
     notes = [row.note, "extrapolated from a part" if row.extrapolated else ""]
-    notes.append("" if row.tokens_computed is None else f"{row.tokens_computed} prompt tokens computed")
+    if row.counts.get("reused_tokens"):
+        notes.append(
+            f"{row.counts['computed_tokens']:.0f} prompt tokens computed, {row.counts['reused_tokens']:.0f} reused"
+        )
+    if "beams2" in row.counts:
+        notes.append(f"{row.counts['extended2']:.0f} of {row.counts['beams2']:.0f} beams extended")
     return [
         row.host,
         str(row.users),

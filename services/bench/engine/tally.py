@@ -20,7 +20,8 @@ class Row(BaseModel):
     equal_to_reference: lists against the naive float32 search, where it was computed; equal_to_torch: every list of
     every turn against the torch host's; worst_score_difference and recall: the worst of both comparisons;
     grown_mb: by how much resident memory rose at most while all users were decoded; gflop_per_user: of the
-    algorithm, counted (flops.py); share_of_product: gflops over those of a plain matrix product in the same run.
+    algorithm, counted (flops.py); share_of_product: gflops over those of a plain matrix product in the same run;
+    counts: prompt tokens computed and reused, beams that there were and that were extended, per user.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +48,7 @@ class Row(BaseModel):
     gflop_per_user: float | None = None
     gflops: float | None = None
     share_of_product: float | None = None
-    tokens_computed: int | None = None
+    counts: dict[str, float] = {}
     extrapolated: bool = False
     note: str = ""
 
@@ -95,10 +96,15 @@ class Tally:
             gflop_per_user=None if self.flops is None else round(self.flops / 1e9, 4),
             gflops=None if flops is None else round(flops / 1e9, 3),
             share_of_product=None if flops is None or not product_flops else round(flops / product_flops, 4),
-            tokens_computed=max((turn.computed for turn in self.found if turn.computed is not None), default=None),
+            counts=_means([turn.counts for turn in self.found], users),
             extrapolated=any(turn.extrapolated for turn in self.found),
             note=self.note,
         )
+
+
+def _means(turns: Sequence[dict[str, int]], users: int) -> dict[str, float]:
+    """Each count per user, over all turns."""
+    return {name: round(sum(turn[name] for turn in turns) / len(turns) / users, 2) for name in turns[0]}
 
 
 def _all_within(differences: Sequence[Difference], dtype: str) -> bool | None:

@@ -76,7 +76,7 @@ def measure(host: Host, asked: Ask, device: torch.device) -> Found:
         peak_rss_mb=peak_mb,
         grown_mb=max(0.0, peak_mb - before_mb),
         device_mb=torch.cuda.max_memory_allocated(device) / MIB if device.type == "cuda" else None,
-        computed=decoded.computed,
+        counts=decoded.counts,
         extrapolated=decoded.seconds is not None,
     )
 

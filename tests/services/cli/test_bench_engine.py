@@ -52,6 +52,9 @@ def test_one_run_measures_every_case_and_finds_the_lists_equal(rankgr: Run, tmp_
     assert all(row["equal_to_reference"] is True for row in content["rows"] if row["host"] == "torch")
     assert rows["users", "naive_rsp", 1]["equal_to_torch"] is True
     assert rows["users", "torch", 1]["stages_ms"].keys() >= {"prefill", "level1", "level2"}
+    back = rows["repeat", "torch", 1]["counts"]
+    assert back["reused_tokens"] >= 2 * 20
+    assert back["computed_tokens"] + back["reused_tokens"] == rows["repeat", "torch", 1]["prompt_tokens"]
     assert json.loads((out / "result.json").read_text()) == content
     assert "## Users at once" in (out / "table.md").read_text()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,12 +47,12 @@ def decoded_of(answers: Sequence[DecodeResult | RankGRError]) -> Decoded:
     """Lists of a batch, and its stages.  Raises the first request's error that went wrong."""
     lists: list[Listed] = []
     stages: dict[str, float] = {}
-    computed = 0
+    counts: Counter[str] = Counter()
     for answer in answers:
         if isinstance(answer, RankGRError):
             raise answer
         lists.append(Listed(answer.codes, answer.score.astype(np.float64)))
         # A stage that users share shows its whole time in each of their answers.
         stages = answer.timings_ms
-        computed += answer.counts["computed_tokens"]
-    return Decoded(lists, dict(stages), computed=computed)
+        counts.update(answer.counts)
+    return Decoded(lists, dict(stages), counts=dict(counts))
