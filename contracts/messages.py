@@ -26,6 +26,11 @@ class Topic:
     DEAD_LETTERS = "dead-letters"
 
 
+def _absent(value: object) -> bool:
+    """Fields added later are written only where they say something: what is old stays byte for byte as it was."""
+    return value is None
+
+
 class Message(BaseModel):
     """A frozen record of something that happened."""
 
@@ -100,3 +105,5 @@ class DeadLetter(Message):
     reason: str
     attempts: int
     buried_at: TimestampMs
+    payload_base64: str | None = Field(default=None, exclude_if=_absent)
+    """The payload's bytes, where `payload` could not hold them as they were."""

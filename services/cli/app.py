@@ -10,7 +10,21 @@ from typing import Annotated
 import typer
 
 from contracts.errors import RankGRError
-from services.cli import bench, build, data, demo, evaluate, items, keys, recommend, serve, sid, up
+from services.cli import (
+    bench,
+    build,
+    data,
+    dead_letters,
+    demo,
+    evaluate,
+    items,
+    keys,
+    recommend,
+    serve,
+    sid,
+    topics,
+    up,
+)
 from services.cli.output import fail
 
 app = typer.Typer(
@@ -27,6 +41,8 @@ app.command("eval")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(items.app, name="items")
+app.add_typer(topics.app, name="topics")
+app.add_typer(dead_letters.app, name="dead-letters")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")

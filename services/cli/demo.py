@@ -81,7 +81,7 @@ async def _run(
     clock = SystemClock()
     async with run_stack(prepared.bundle, servers, clock, note) as stack:
         # A fresh name: what an earlier demo left in the stream must not be taken for this one's.
-        visits = await visit(stack, users, servers.stream.url, clock, f"demo-{secrets.token_hex(3)}")
+        visits = await visit(stack, users, clock, f"demo-{secrets.token_hex(3)}")
         for one in visits:
             _show(one, catalog)
         _summarise(visits, prepared.manifest)

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from contracts.errors import BadRequest
 from contracts.messages import Topic
-from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.chosen import open_stream
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.history.in_redis import RedisHistoryStore
 from services.history.consumer import GROUP, ConsumeInteractions
@@ -41,7 +41,7 @@ def create(settings: HistorySettings) -> FastAPI:
     """
     registry = new_registry()
     door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
-    stream = RedisEventStream.connect(settings.stream_url, SystemClock(), limits=_limits(settings))
+    stream = open_stream(settings, SystemClock(), limits=_limits(settings))
     histories = RedisHistoryStore.connect(
         settings.redis_url, keep=settings.keep, drop_block=settings.drop_block, ttl_s=settings.ttl_s
     )

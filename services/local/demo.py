@@ -20,10 +20,11 @@ from contracts.messages import MAX_RECENT, CandidatesComputed, Topic
 from model.data.data_set import DataSet
 from model.data.log import Split
 from model.data.timelines import HeldOut, held_out
-from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.chosen import open_stream
 from services.gateways.event_stream.port import EventConsumer
 from services.local.stack import LocalStack
 from services.runtime.clock import Clock
+from services.runtime.settings import StreamSettings
 
 USERS = 4
 HISTORY = 100
@@ -69,14 +70,14 @@ def choose_users(data: DataSet, history_level: Level) -> list[HeldOut]:
     return users[:: max(1, len(users) // USERS)][:USERS]
 
 
-async def visit(stack: LocalStack, users: Sequence[HeldOut], stream_url: str, clock: Clock, run: str) -> list[Visit]:
+async def visit(stack: LocalStack, users: Sequence[HeldOut], clock: Clock, run: str) -> list[Visit]:
     """Every user comes by once, one after the other; `run` makes the request ids of this demo its own.
 
     Raises Unavailable when a process of the stack does not answer as it should.
     """
     async with (
         httpx.AsyncClient(timeout=10.0, headers=stack.key_header) as client,
-        _computed(stream_url, clock, run) as computed,
+        _computed(stack.stream, clock, run) as computed,
     ):
         try:
             return [
@@ -174,8 +175,8 @@ class _Computed:
 
 
 @asynccontextmanager
-async def _computed(stream_url: str, clock: Clock, run: str) -> AsyncIterator[_Computed]:
-    stream = RedisEventStream.connect(stream_url, clock)
+async def _computed(settings: StreamSettings, clock: Clock, run: str) -> AsyncIterator[_Computed]:
+    stream = open_stream(settings, clock)
     consumer = stream.consumer(Topic.CANDIDATES, "demo", run)
     try:
         yield _Computed(consumer, clock)

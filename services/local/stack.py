@@ -26,7 +26,7 @@ from services.precompute.settings import PrecomputeSettings
 from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
 from services.runtime.lifecycle import Site, listen, serve
-from services.runtime.settings import ClientSettings, ProcessSettings, read_settings
+from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings
 from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
@@ -43,11 +43,12 @@ LIGHT: dict[str, type[ProcessSettings]] = {
 class LocalStack:
     """A running stack: where each process answers; `failed` raises when one of them is beyond help.
 
-    `key_header`: what to send along where keys are set up.
+    `key_header`: what to send along where keys are set up.  `stream`: where its events travel.
     """
 
     urls: dict[str, str]
     key_header: dict[str, str]
+    stream: StreamSettings
     failed: asyncio.Future[None]
 
 
@@ -88,7 +89,8 @@ async def run_stack(
         for early in (failed, ready):
             if early.done():
                 early.result()
-        yield LocalStack(urls, read_settings(ClientSettings).key_header, failed)
+        stream = read_settings(StreamSettings, given)
+        yield LocalStack(urls, read_settings(ClientSettings).key_header, stream, failed)
 
 
 def check_ports() -> None:

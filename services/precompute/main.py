@@ -16,8 +16,9 @@ from contracts.errors import BadRequest
 from contracts.messages import Topic
 from model.bundle.prompt_side import PromptSide, read_prompt_side
 from services.gateways.candidate_store.in_redis import RedisCandidateStore
-from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.chosen import open_stream
 from services.gateways.event_stream.limits import StreamLimits
+from services.gateways.event_stream.port import EventStream
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_redis import RedisHiddenItems
 from services.gateways.history.in_redis import RedisHistoryStore
@@ -48,7 +49,7 @@ NAME = "precompute"
 class _Outside:
     """The systems that precompute talks to."""
 
-    stream: RedisEventStream
+    stream: EventStream
     store: RedisCandidateStore
     histories: RedisHistoryStore
     ledger: RedisTriggerLedger
@@ -97,7 +98,7 @@ def create(
 
 async def _consume(
     settings: PrecomputeSettings,
-    stream: RedisEventStream,
+    stream: EventStream,
     effect: ConsumeTriggers,
     watch: Watch,
     stop: asyncio.Event,
@@ -126,7 +127,7 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
     except ValueError as error:
         raise BadRequest(f"RANKGR_PRECOMPUTE_RETRY_DELAY_S: {error}") from error
     return _Outside(
-        stream=RedisEventStream.connect(settings.stream_url, SystemClock(), limits=limits),
+        stream=open_stream(settings, SystemClock(), limits=limits),
         store=RedisCandidateStore.connect(
             settings.redis_url, ttl_s=settings.ttl_s, previous_ttl_s=settings.previous_ttl_s
         ),

@@ -6,6 +6,7 @@ A process declares `class TriggerSettings(ProcessSettings, StreamSettings)` with
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     Field,
+    PositiveInt,
     SecretStr,
     ValidationError,
     field_validator,
@@ -54,6 +56,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _brokers(text: str) -> str:
+    for broker in text.split(",") if text.strip() else ():
+        host, _, port = broker.strip().rpartition(":")
+        if not _HOST.fullmatch(host) or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError("must be host:port, or several, with commas between them")
+    return text
+
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+
+Brokers = Annotated[str, AfterValidator(_brokers)]
+KafkaPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=100)]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -109,8 +124,54 @@ class StoreSettings(SharedSettings):
     redis_url: RedisUrl = Field(default=DEFAULT_REDIS_URL, validation_alias="RANKGR_REDIS_URL", repr=False)
 
 
-class StreamSettings(StoreSettings):
-    """Where events travel; the store's server where no other is named."""
+class KafkaSettings(SharedSettings):
+    """Where Kafka is, and how one gets in; without `kafka_bootstrap` the events travel on Redis Streams."""
+
+    kafka_bootstrap: Brokers = Field(default="", validation_alias="RANKGR_KAFKA_BOOTSTRAP")
+    kafka_prefix: KafkaPrefix = Field(default="", validation_alias="RANKGR_KAFKA_PREFIX")
+    kafka_sasl_mechanism: SaslMechanism = Field(default="SCRAM-SHA-512", validation_alias="RANKGR_KAFKA_SASL_MECHANISM")
+    kafka_username: str | None = Field(default=None, validation_alias="RANKGR_KAFKA_USERNAME")
+    kafka_password: SecretStr | None = Field(default=None, validation_alias="RANKGR_KAFKA_PASSWORD")
+    kafka_tls: bool = Field(default=False, validation_alias="RANKGR_KAFKA_TLS")
+    kafka_ca_file: Path | None = Field(default=None, validation_alias="RANKGR_KAFKA_CA_FILE")
+    kafka_cert_file: Path | None = Field(default=None, validation_alias="RANKGR_KAFKA_CERT_FILE")
+    kafka_key_file: Path | None = Field(default=None, validation_alias="RANKGR_KAFKA_KEY_FILE")
+    kafka_key_password: SecretStr | None = Field(default=None, validation_alias="RANKGR_KAFKA_KEY_PASSWORD")
+    kafka_check_hostname: bool = Field(default=True, validation_alias="RANKGR_KAFKA_CHECK_HOSTNAME")
+    kafka_publish_within_ms: PositiveInt = Field(default=250, validation_alias="RANKGR_KAFKA_PUBLISH_WITHIN_MS")
+    kafka_max_in_flight: PositiveInt = Field(default=10_000, validation_alias="RANKGR_KAFKA_MAX_IN_FLIGHT")
+    kafka_max_in_flight_mb: PositiveInt = Field(default=64, validation_alias="RANKGR_KAFKA_MAX_IN_FLIGHT_MB")
+    kafka_session_timeout_s: float = Field(
+        default=10.0, ge=0.5, le=300, validation_alias="RANKGR_KAFKA_SESSION_TIMEOUT_S"
+    )
+    kafka_fetch_wait_ms: int = Field(default=50, ge=1, le=5000, validation_alias="RANKGR_KAFKA_FETCH_WAIT_MS")
+
+    @property
+    def kafka_brokers(self) -> tuple[str, ...]:
+        """The first brokers to ask; none where there is no Kafka."""
+        return tuple(broker.strip() for broker in self.kafka_bootstrap.split(",") if broker.strip())
+
+    @model_validator(mode="after")
+    def _kafka_s_parts_belong_together(self) -> Self:
+        if (self.kafka_username is None) != (self.kafka_password is None):
+            raise ValueError("RANKGR_KAFKA_USERNAME and RANKGR_KAFKA_PASSWORD go together")
+        if (self.kafka_cert_file is None) != (self.kafka_key_file is None):
+            raise ValueError("RANKGR_KAFKA_CERT_FILE and RANKGR_KAFKA_KEY_FILE go together")
+        files = {
+            "RANKGR_KAFKA_CA_FILE": self.kafka_ca_file,
+            "RANKGR_KAFKA_CERT_FILE": self.kafka_cert_file,
+            "RANKGR_KAFKA_KEY_FILE": self.kafka_key_file,
+        }
+        for name, file in files.items():
+            if file is not None and not self.kafka_tls:
+                raise ValueError(f"{name} means nothing without RANKGR_KAFKA_TLS=true")
+            if file is not None and not os.access(file, os.R_OK):
+                raise ValueError(f"{name}: {file} cannot be read")
+        return self
+
+
+class StreamSettings(StoreSettings, KafkaSettings):
+    """Where events travel: Kafka, or Redis Streams on the store's server where no other is named."""
 
     stream_redis_url: RedisUrl | None = Field(default=None, validation_alias="RANKGR_STREAM_REDIS_URL", repr=False)
 
@@ -128,6 +189,9 @@ class BundleSettings(SharedSettings):
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
+# Shared variables that belong together: whoever reads one of a family finds a slip in any of them.
+_FAMILIES = ("RANKGR_KAFKA_",)
+
 
 def variables_of(kind: type[BaseSettings]) -> dict[str, str]:
     """Field name -> the environment variable that sets it."""
@@ -144,7 +208,8 @@ def read_settings(kind: type[Settings], given: Mapping[str, object] | None = Non
     variables = variables_of(kind)
     known = set(variables.values())
     present = sorted(name.upper() for name in os.environ)
-    if unknown := [name for name in present if prefix and name.startswith(prefix) and name not in known]:
+    prefixes = tuple(one for one in (prefix, *_FAMILIES) if one and any(name.startswith(one) for name in known))
+    if unknown := [name for name in present if name.startswith(prefixes) and name not in known]:
         raise SystemExit(f"rankgr: unknown settings: {', '.join(unknown)}")
     try:
         # Any: what pydantic-settings itself types its fields with; each is validated here.

@@ -8,7 +8,7 @@ from random import SystemRandom
 
 from fastapi import FastAPI
 
-from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.chosen import open_stream
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
@@ -30,7 +30,7 @@ def create(settings: TriggerSettings) -> FastAPI:
     """The app; it connects when it is first used, and its lifespan frees the connections.  Raises BadKeyFile."""
     clock = SystemClock()
     new_event_id = uuid7_ids(clock, SystemRandom())
-    stream = RedisEventStream.connect(settings.stream_url, clock)
+    stream = open_stream(settings, clock)
     ledger = RedisTriggerLedger.connect(settings.redis_url, ttl_s=settings.request_ttl_s)
 
     @asynccontextmanager

@@ -46,7 +46,7 @@ class KafkaEventStream:
         self._burying = KafkaPublisher(place, self._link, clock, PublishLimits(within_s=BURY_WITHIN_S))
         self._around = Surroundings(
             place=place,
-            publish=self._burying.publish,
+            bury=self._bury,
             clock=clock,
             limits=limits or StreamLimits(),
             times=times or GroupTimes(),
@@ -55,7 +55,7 @@ class KafkaEventStream:
 
     async def publish(self, topic: str, key: str, payload: bytes) -> None:
         """See the port.  Raises StreamBusy while too much is on its way."""
-        await self._publisher.publish(topic, key.encode(), payload)
+        await self._publisher.publish(self._place.named(topic), key.encode(), payload)
 
     def consumer(self, topic: str, group: str, member: str) -> KafkaConsumer:
         """See the port."""
@@ -66,17 +66,20 @@ class KafkaEventStream:
         try:
             async with asyncio.timeout(PING_WITHIN_S):
                 with failing_as_stream_down(self._place):
-                    await self._link.leaders(NEEDED)
+                    await self._link.leaders([self._place.named(topic) for topic in NEEDED])
         except TimeoutError as error:
             raise down(self._place, error) from error
 
     async def dead_letters(self, most: int) -> list[bytes]:
         """See the port."""
         with failing_as_stream_down(self._place):
-            return await asyncio.to_thread(newest_messages, self._place, Topic.DEAD_LETTERS, most)
+            return await asyncio.to_thread(newest_messages, self._place, self._place.named(Topic.DEAD_LETTERS), most)
 
     async def close(self) -> None:
         """See the port."""
         await self._publisher.close()
         await self._burying.close()
         await self._link.close()
+
+    async def _bury(self, key: bytes, letter: bytes) -> None:
+        await self._burying.publish(self._place.named(Topic.DEAD_LETTERS), key, letter)

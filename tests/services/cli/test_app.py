@@ -36,6 +36,11 @@ COMMANDS = (
     "items list",
     "bench",
     "bench engine",
+    "topics",
+    "topics create",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters replay",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from services.runtime.settings import (
     BundleSettings,
+    KafkaSettings,
     ProcessSettings,
     StreamSettings,
     read_settings,
@@ -28,8 +30,8 @@ class ProbeSettings(ProcessSettings, StreamSettings, BundleSettings):
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("RANKGR_REDIS_URL", "RANKGR_STREAM_REDIS_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [one for one in os.environ if one.startswith("RANKGR_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("RANKGR_BUNDLE", "/somewhere")
     return monkeypatch
 
@@ -65,6 +67,59 @@ def test_beyond_loopback_keys_are_needed_unless_told_otherwise(environment: pyte
         environment.setenv("RANKGR_ALLOW_NO_KEYS", "false")
     environment.setenv("RANKGR_API_KEYS_FILE", "/run/secrets/keys.json")
     assert read_settings(ProbeSettings).api_keys_file == Path("/run/secrets/keys.json")
+
+
+def test_without_brokers_there_is_no_kafka() -> None:
+    assert read_settings(ProbeSettings).kafka_brokers == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "brokers"),
+    [
+        ("kafka:9092", ("kafka:9092",)),
+        ("a.example:1, b-2:65535 ", ("a.example:1", "b-2:65535")),
+        ("[::1]:9092", ("[::1]:9092",)),
+    ],
+)
+def test_brokers_are_hosts_with_ports(environment: pytest.MonkeyPatch, text: str, brokers: tuple[str, ...]) -> None:
+    environment.setenv("RANKGR_KAFKA_BOOTSTRAP", text)
+    assert read_settings(ProbeSettings).kafka_brokers == brokers
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"RANKGR_KAFKA_BOOTSTRAP": "kafka"},
+        {"RANKGR_KAFKA_BOOTSTRAP": "kafka:0"},
+        {"RANKGR_KAFKA_BOOTSTRAP": "kafka:9092,,b:1"},
+        {"RANKGR_KAFKA_BOOTSTRAP": "kafka://kafka:9092"},
+        {"RANKGR_KAFKA_BOOTSTRAP": "user:secret@kafka:9092"},
+        {"RANKGR_KAFKA_PREFIX": "a b"},
+        {"RANKGR_KAFKA_USERNAME": "me"},
+        {"RANKGR_KAFKA_PASSWORD": "secret"},
+        {"RANKGR_KAFKA_SASL_MECHANISM": "GSSAPI"},
+        {"RANKGR_KAFKA_TLS": "true", "RANKGR_KAFKA_CA_FILE": "/no/such/file"},
+        {"RANKGR_KAFKA_CA_FILE": "/dev/null"},
+        {"RANKGR_KAFKA_TLS": "true", "RANKGR_KAFKA_CERT_FILE": "/dev/null"},
+        {"RANKGR_KAFKA_MAX_IN_FLIGHT": "0"},
+        {"RANKGR_KAFKA_BOOTSTRP": "kafka:9092"},
+    ],
+    ids=lambda told: ",".join(told),
+)
+def test_a_slip_about_kafka_is_one_line_with_its_name_and_without_a_secret(
+    environment: pytest.MonkeyPatch, told: dict[str, str]
+) -> None:
+    for name, value in told.items():
+        environment.setenv(name, value)
+    line = refusal()
+    assert any(name in line for name in told)
+    assert "secret" not in line
+
+
+def test_secrets_about_kafka_are_not_shown(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("RANKGR_KAFKA_USERNAME", "me")
+    environment.setenv("RANKGR_KAFKA_PASSWORD", "hunter2")
+    assert "hunter2" not in repr(read_settings(ProbeSettings))
 
 
 def test_the_environment_sets_own_and_shared_variables(environment: pytest.MonkeyPatch) -> None:
@@ -139,6 +194,7 @@ def test_every_field_has_a_variable() -> None:
         "log_level": "RANKGR_PROBE_LOG_LEVEL",
         "api_keys_file": "RANKGR_API_KEYS_FILE",
         "allow_no_keys": "RANKGR_ALLOW_NO_KEYS",
+        **{name: f"RANKGR_{name.upper()}" for name in KafkaSettings.model_fields},
         "redis_url": "RANKGR_REDIS_URL",
         "stream_redis_url": "RANKGR_STREAM_REDIS_URL",
         "bundle": "RANKGR_BUNDLE",

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from random import Random
 
 from contracts.errors import StreamDown
-from contracts.messages import Topic
 from services.gateways.event_stream.dead_letter import dead_letter
 from services.gateways.event_stream.kafka.book import PartitionBook
 from services.gateways.event_stream.kafka.commits import Commits, Positions
@@ -34,7 +33,7 @@ RECONNECT_S = 0.2
 CONNECT_WITHIN_S = 3.0
 LEAVE_WITHIN_S = 3.0
 
-Publish = Callable[[str, bytes, bytes], Awaitable[None]]
+Bury = Callable[[bytes, bytes], Awaitable[None]]
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class Surroundings:
     """What a consumer is given by its stream."""
 
     place: KafkaPlace
-    publish: Publish
+    bury: Bury
     clock: Clock
     limits: StreamLimits
     times: GroupTimes
@@ -105,7 +104,7 @@ class KafkaConsumer:
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """See the port."""
         letter = dead_letter(delivery, self._seat.group, reason, self._around.clock.now_ms())
-        await self._around.publish(Topic.DEAD_LETTERS, delivery.key.encode(), letter)
+        await self._around.bury(delivery.key.encode(), letter)
         await self.ack(delivery)
 
     async def lag(self) -> int:
@@ -194,7 +193,13 @@ class KafkaConsumer:
 
     async def _join(self) -> Membership:
         seat = self._seat
-        membership = await Membership.begin(self._around.place, seat.topic, seat.group, seat.member, self._around.times)
+        membership = await Membership.begin(
+            self._around.place,
+            self._around.place.named(seat.topic),
+            self._around.place.named(seat.group),
+            seat.member,
+            self._around.times,
+        )
         self._failure = None
         self._news.set()
         return membership

@@ -35,11 +35,16 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class KafkaPlace:
-    """`bootstrap`: host:port, the first brokers to ask."""
+    """`bootstrap`: host:port, the first brokers to ask.  `prefix` begins the names of topics and groups there."""
 
     bootstrap: tuple[str, ...]
     sasl: Sasl | None = None
     tls: Tls | None = None
+    prefix: str = ""
+
+    def named(self, name: str) -> str:
+        """What a topic or a group of ours is called on this cluster."""
+        return self.prefix + name
 
     @property
     def shown(self) -> str:
