@@ -12,7 +12,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from services.runtime.settings import ProcessSettings, read_settings, variables_of
+from services.runtime.settings import ProcessSettings, StreamSettings, read_settings, variables_of
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval")
@@ -38,7 +38,7 @@ class Service(BaseModel):
 
     image: str
     build: Build | None = None
-    command: list[str] | str
+    command: list[str] | str = []
     environment: dict[str, str | int] = {}
     ports: list[str] = []
     volumes: list[str] = []
@@ -103,16 +103,43 @@ def test_a_process_accepts_what_the_file_tells_it_and_is_asked_where_it_listens(
         assert published.endswith(f":{settings.port}")
 
 
+def test_the_command_that_makes_topics_knows_its_variables() -> None:
+    assert set(COMPOSE.services["topics"].environment) <= set(variables_of(StreamSettings).values())
+
+
 def test_no_other_service_is_told_a_setting() -> None:
-    for name in set(COMPOSE.services) - set(PROCESSES):
+    for name in set(COMPOSE.services) - {*PROCESSES, "topics"}:
         assert not [variable for variable in COMPOSE.services[name].environment if variable.startswith("RANKGR_")]
 
 
 def test_every_address_is_that_of_a_service_which_is_waited_for() -> None:
     for name, service in COMPOSE.services.items():
-        urls = [str(value) for value in service.environment.values() if "://" in str(value)]
-        for url in urls:
-            assert urlsplit(url).hostname in service.depends_on, f"{name}: {url}"
+        told = {key: str(value) for key, value in service.environment.items() if key.startswith("RANKGR_")}
+        hosts = [urlsplit(value).hostname for value in told.values() if "://" in value]
+        hosts += [broker.rpartition(":")[0] for broker in told.get("RANKGR_KAFKA_BOOTSTRAP", "").split(",") if broker]
+        for host in hosts:
+            assert host in _awaited(name), f"{name}: {host}"
+
+
+def test_whoever_travels_by_kafka_waits_until_its_topics_are_there() -> None:
+    travellers = [name for name in PROCESSES if "RANKGR_KAFKA_BOOTSTRAP" in COMPOSE.services[name].environment]
+    assert travellers == ["trigger", "history", "precompute"]
+    for name in travellers:
+        assert COMPOSE.services[name].depends_on["topics"].condition == "service_completed_successfully"
+
+
+def test_the_broker_tells_its_clients_the_name_that_they_use_and_makes_no_topic_by_accident() -> None:
+    told = COMPOSE.services["kafka"].environment
+    assert str(told["KAFKA_ADVERTISED_LISTENERS"]).endswith("://kafka:9092")
+    assert told["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert "kafka:/var/lib/kafka/data" in COMPOSE.services["kafka"].volumes
+    assert told["KAFKA_LOG_DIRS"] == "/var/lib/kafka/data"
+
+
+def _awaited(name: str) -> set[str]:
+    """Services that are up before this one starts."""
+    direct = set(COMPOSE.services[name].depends_on)
+    return direct.union(*(_awaited(one) for one in direct))
 
 
 def test_whoever_waits_waits_for_something_that_can_come() -> None:
