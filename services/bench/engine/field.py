@@ -23,6 +23,7 @@ def start_host(terms: Terms, host: str, *, exact: bool = False) -> HostProcess:
         device=terms.device,
         dtype="float32" if exact else terms.shape.dtype,
         threads=terms.threads,
+        compile=terms.compile,
     )
     return HostProcess(start, terms.logs / f"{host}.log", terms.environment)
 

@@ -46,6 +46,7 @@ class Options:
     seed: int
     reference_command: str
     cache: Path
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
@@ -119,6 +120,7 @@ def run(options: Options, environment: Mapping[str, str], started: datetime, pro
             seed=options.seed,
             logs=Path(logs),
             environment={**environment, **_host_environment(threads)},
+            compile=options.compile,
         )
         outcome = EngineBench(
             terms=terms,

@@ -21,7 +21,7 @@ class _Message(BaseModel):
 
 
 class Start(_Message):
-    """A host's command line: what to load, and how much of the machine is its own."""
+    """A host's command line: what to load, how much of the machine is its own, whether torch.compile may be used."""
 
     host: str
     shape: str
@@ -29,6 +29,7 @@ class Start(_Message):
     device: str
     dtype: Dtype
     threads: int
+    compile: bool = False
 
 
 class Ask(_Message):

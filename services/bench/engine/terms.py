@@ -22,6 +22,7 @@ class Terms:
     seed: int
     logs: Path
     environment: Mapping[str, str]
+    compile: bool = False
 
 
 @dataclass(slots=True)

@@ -24,6 +24,9 @@ def engine(
     quick: Annotated[bool, typer.Option("--quick", help="Two turns, and only the ends of each curve.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = "",
     threads: Annotated[int, typer.Option(min=0, max=1024, help="Threads of each host; 0: one per core.")] = 0,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Our hosts put the backbone's layers through torch.compile.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of weights, catalogue and users.")] = 0,
     reference_command: Annotated[
         str, typer.Option(help="Any other program, timed in turns; its last `N ms/user` counts, else its whole run.")
@@ -47,6 +50,7 @@ def engine(
             seed=seed,
             reference_command=reference_command,
             cache=cache,
+            compile=compiled,
         )
     except BadRequest as error:
         raise typer.BadParameter(str(error)) from error

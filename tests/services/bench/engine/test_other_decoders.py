@@ -16,14 +16,17 @@ from services.bench.engine.shapes import SMALL
 from services.bench.engine.terms import Terms
 from services.bench.engine.users import Users
 
-pytestmark = pytest.mark.heavy
 
-
-@pytest.mark.parametrize("name", ["hf_beam_search", "vllm_beam_search"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("hf_beam_search", marks=pytest.mark.heavy),
+        pytest.param("vllm_beam_search", marks=pytest.mark.vllm),
+    ],
+)
 def test_its_lists_are_those_of_a_plain_beam_search(name: str, bundle: Path, tmp_path: Path) -> None:
     entrant = ENTRANTS[name]
-    for package in entrant.needs:
-        pytest.importorskip(package)
+    assert entrant.lacks is None
     terms = Terms(SMALL, bundle, "cpu", 1, 1, 0, tmp_path, {**os.environ, "OMP_NUM_THREADS": "1"})
     side = read_prompt_side(bundle)
     users = Users(side.prompt_format, side.catalog, 0)

@@ -15,14 +15,12 @@ from model.semantic_id.trie import Trie
 from services.bench.engine.bundles import bundle_of
 from services.bench.engine.shapes import SMALL
 
-pytest.importorskip("vllm")
-
 if TYPE_CHECKING:
     from vllm.v1.sample.logits_processor import BatchUpdate
 
     from services.engine.vllm_baseline.trie_mask import TrieMask
 
-pytestmark = pytest.mark.heavy  # importing vLLM takes ten seconds
+pytestmark = pytest.mark.vllm
 
 
 @dataclass(frozen=True, slots=True)
