@@ -16,6 +16,7 @@ from services.engine.recommendation import Recommendation
 from services.engine.version_headers import VersionHeaders, version_headers
 from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE
 from services.runtime.accept import preferred
+from services.runtime.clock import Clock
 from services.runtime.gate import Door
 from services.runtime.http import MAX_BODY_BYTES, Lifespan, create_app
 from services.runtime.while_connected import CLIENT_GONE, ClientGone, while_connected
@@ -27,6 +28,7 @@ _PACKED_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 def create_api(
     recommend: RecommendItems,
     *,
+    clock: Clock,
     registry: CollectorRegistry,
     door: Door | None = None,
     lifespan: Lifespan | None = None,
@@ -52,9 +54,10 @@ def create_api(
         summary="The best items for one user's prompt, with every level's scores",
     )
     async def recommend_items(request: Request) -> Response:
+        arrived_s = clock.monotonic_s()
         try:
             body = _read(request, await request.body())
-            found = await while_connected(request, recommend(body.asked()))
+            found = await while_connected(request, recommend(body.asked(), clock.monotonic_s() - arrived_s))
         except (ClientDisconnect, ClientGone):
             return Response(status_code=CLIENT_GONE)
         return _written(found, request.headers.get("accept", ""), level_scores=body.level_scores)

@@ -64,7 +64,14 @@ def create(
         finally:
             await recommend.stop()
 
-    api = create_api(recommend, registry=registry, door=door, lifespan=lifespan, max_body_bytes=settings.max_body_bytes)
+    api = create_api(
+        recommend,
+        clock=SystemClock(),
+        registry=registry,
+        door=door,
+        lifespan=lifespan,
+        max_body_bytes=settings.max_body_bytes,
+    )
     return Engine(api, recommend)
 
 

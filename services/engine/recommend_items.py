@@ -15,6 +15,7 @@ from contracts.candidate_set import MAX_ITEMS
 from contracts.errors import (
     BadRequest,
     CatalogMismatch,
+    DeadlineExceeded,
     EngineBusy,
     EngineDown,
     NothingToRecommend,
@@ -63,10 +64,13 @@ class RecommendItems:
     warm: bool = False
     is_lost: bool = False
 
-    async def __call__(self, request: EngineRequest) -> Recommendation:
-        """The best items for this prompt, at most MAX_ITEMS where `max_items` says nothing."""
+    async def __call__(self, request: EngineRequest, spent_s: float = 0.0) -> Recommendation:
+        """The best items for this prompt, at most MAX_ITEMS where `max_items` says nothing.
+
+        `spent_s` of its deadline are over: what reading the request took.
+        """
         try:
-            found = await self._recommend(request)
+            found = await self._recommend(request, spent_s)
         except asyncio.CancelledError:
             self.note(Abandoned())
             raise
@@ -80,10 +84,13 @@ class RecommendItems:
         """The same as a caller in this process wants it."""
         return (await self(request)).answer()
 
-    async def _recommend(self, request: EngineRequest) -> Recommendation:
+    async def _recommend(self, request: EngineRequest, spent_s: float) -> Recommendation:
         asked = self._asked(request)
+        left_ms = self._deadline_ms(request) - round(spent_s * 1000)
+        if left_ms < 1:
+            raise DeadlineExceeded("its deadline passed while it was being read")
         try:
-            decoded = await self._decoded(asked, self._deadline_ms(request))
+            decoded = await self._decoded(asked, left_ms)
         except EngineBusy as busy:
             raise EngineBusy(busy.waiting, self.pace.seconds_for(busy.waiting)) from busy
         except EngineDown:

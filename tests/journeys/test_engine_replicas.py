@@ -103,6 +103,26 @@ async def test_users_keep_to_their_engine_and_one_that_is_killed_in_mid_flight_c
     assert not survivor.process.complaints()
 
 
+async def test_an_engine_that_is_frozen_is_left_and_found_again(
+    pool: Pool, micro_bundle: Path, eventually: Eventually
+) -> None:
+    prompts = Prompts.of(micro_bundle)
+    frozen, other = pool.engines.values()
+    requests = [prompts.request(number, deadline_ms=PLENTY_MS) for number in range(40)]
+    frozen.process.process.send_signal(signal.SIGSTOP)
+    answers = await asyncio.gather(*(pool.asked.recommend(request) for request in requests))
+    assert all(answer.items for answer in answers)
+    assert pool.asked.down == {frozen.url}
+    assert set(pool.calls[frozen.url]) == {"EngineDown"}
+    assert pool.calls[other.url] == ["ok"] * len(requests)
+    frozen.process.process.send_signal(signal.SIGCONT)
+
+    async def is_back() -> bool:
+        return not pool.asked.down
+
+    await eventually(is_back, READY_WITHIN_S)
+
+
 async def test_an_engine_that_is_told_to_stop_ends_what_it_has_begun(pool: Pool, micro_bundle: Path) -> None:
     prompts = Prompts.of(micro_bundle)
     requests = [prompts.request(number, deadline_ms=PLENTY_MS) for number in range(100)]

@@ -14,6 +14,7 @@ import redis
 from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions, free_port
 
 from .conftest import Start
+from .engines import Engine
 from .processes import PROCESSES, Started
 from .shop import Shop, items_of
 
@@ -27,7 +28,9 @@ READY_WITHIN_S = 90.0
 class Deployment:
     """Every process of the stack on one Redis, each started by its own command."""
 
-    def __init__(self, start: Start, server: EmbeddedRedis, bundle: Path, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, start: Start, start_python: Start, server: EmbeddedRedis, bundle: Path, client: httpx.AsyncClient
+    ) -> None:
         ports = {name: free_port() for name in PROCESSES}
         self.told = {f"RANKGR_{name.upper()}_PORT": str(port) for name, port in ports.items()} | {
             "RANKGR_REDIS_URL": server.url,
@@ -35,6 +38,7 @@ class Deployment:
             "RANKGR_PRECOMPUTE_ENGINE_URL": f"http://127.0.0.1:{ports['engine']}",
             "RANKGR_PRECOMPUTE_RETRY_AFTER_S": "1",
         }
+        self.second_engine = Engine(start_python, bundle)
         self.start = start
         self.shop = Shop(client, {name: f"http://127.0.0.1:{port}" for name, port in ports.items()})
         self.running: dict[str, Started] = {}
@@ -53,6 +57,7 @@ class Deployment:
 @pytest.fixture
 async def deployment(
     start: Start,
+    start_python: Start,
     own_redis: StartRedis,
     client: httpx.AsyncClient,
     eventually: Eventually,
@@ -61,7 +66,7 @@ async def deployment(
 ) -> Deployment:
     """All five, ready."""
     server = own_redis(tmp_path / "redis", ServerOptions(append_only=True))
-    made = Deployment(start, server, micro_bundle, client)
+    made = Deployment(start, start_python, server, micro_bundle, client)
     for name in PROCESSES:
         made.serve(name)
     await eventually(made.ready, within_s=READY_WITHIN_S)
@@ -129,3 +134,24 @@ async def test_a_precompute_that_is_killed_in_the_middle_of_its_work_loses_no_tr
             return await shop.gets_fresh(user, f"r-{user}")
 
         await eventually(fresh, within_s=30.0)
+
+
+async def test_of_two_engines_one_dies_under_load_and_every_trigger_gets_its_list(
+    deployment: Deployment, eventually: Eventually, micro_bundle: Path
+) -> None:
+    shop, items, second = deployment.shop, items_of(micro_bundle), deployment.second_engine
+    second.begin()
+    await eventually(second.is_ready, within_s=READY_WITHIN_S)
+    deployment.running["precompute"].end()
+    deployment.told["RANKGR_PRECOMPUTE_ENGINE_URL"] += f",{second.url}"
+    deployment.serve("precompute")
+    await eventually(deployment.ready, within_s=READY_WITHIN_S)
+
+    users = [f"user-{number}" for number in range(60)]
+    for number, user in enumerate(users):
+        await shop.trigger(user, f"r-{user}", items[number : number + 3])
+        if number == len(users) // 2:
+            assert await second.metric("rankgr_engine_requests_total") > 0, "it has users of its own"
+            second.process.end(signal.SIGKILL)
+    for user in users:
+        assert await shop.gets_fresh(user, f"r-{user}"), user

@@ -18,6 +18,8 @@ from services.runtime.clock import Clock
 log = logging.getLogger(__name__)
 
 PROBE_EVERY_S = 0.5
+# Longer than an engine that is well takes for most prompts; a question that its loop answers at once costs nothing.
+SUSPECT_AFTER_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -26,13 +28,15 @@ class ReplicatedInferenceEngine:
 
     Busy (429) or of another catalogue: passed over for this request alone.  Down: passed over by everybody
     until its /readyz answers again, asked every `probe_every_s`.  Decoding changes nothing, so a request whose
-    replica died under it is asked of the next one.  `note` is told each call's replica and outcome.
+    replica died under it is asked of the next one; so is one whose replica is silent for `suspect_after_s` and
+    then does not answer /readyz either, as a frozen process does.  `note` is told each call's replica and outcome.
     """
 
     replicas: Mapping[str, InferenceEngine]
     clock: Clock
     note: Callable[[str, str], None] = lambda _replica, _outcome: None
     probe_every_s: float = PROBE_EVERY_S
+    suspect_after_s: float = SUSPECT_AFTER_S
     _down: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     @property
@@ -47,7 +51,7 @@ class ReplicatedInferenceEngine:
         for name in self._order_of(request):
             asked = self._in_time_left(request, began_s)
             try:
-                answer = await self.replicas[name].recommend(asked)
+                answer = await self._watched(name, asked)
             except (EngineBusy, CatalogMismatch, EngineDown) as refusal:
                 self._passed_over(name, refusal)
                 refusals.append(refusal)
@@ -89,6 +93,19 @@ class ReplicatedInferenceEngine:
         if left_ms < 1:
             raise DeadlineExceeded(f"no engine answered within {request.deadline_ms} ms")
         return replace(request, deadline_ms=left_ms)
+
+    async def _watched(self, name: str, request: EngineRequest) -> EngineAnswer:
+        """The replica's answer.  EngineDown once it is silent and there is another one to ask."""
+        calling = asyncio.ensure_future(self.replicas[name].recommend(request))
+        try:
+            while not (await asyncio.wait([calling], timeout=self.suspect_after_s))[0]:
+                others = self.replicas.keys() - self._down.keys() - {name}
+                if others and not await self._answers(name) and not calling.done():
+                    raise EngineDown("the engine neither answers nor says that it is ready")
+            return calling.result()
+        finally:
+            calling.cancel()
+            await asyncio.gather(calling, return_exceptions=True)
 
     def _passed_over(self, name: str, refusal: RankGRError) -> None:
         self.note(name, type(refusal).__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -50,7 +51,7 @@ class Engine:
     def __init__(self, host: Decoder, limits: BatchLimits = PLAIN_LIMITS, clock: Clock | None = None) -> None:
         registry = CollectorRegistry()
         self.recommend: RecommendItems = recommending(batching(host, limits, clock), EngineMetrics(registry), clock)
-        self.app: FastAPI = create_api(self.recommend, registry=registry)
+        self.app: FastAPI = create_api(self.recommend, clock=clock or ManualClock(), registry=registry)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://engine")
@@ -304,6 +305,27 @@ async def test_a_deadline_that_passes_is_503() -> None:
     assert 'outcome="ok"' not in metrics, "the warm-up is nobody's request"
 
 
+async def test_the_time_that_reading_a_request_took_counts() -> None:
+    host, clock = SummingDecoder(), ManualClock()
+    engine = Engine(host, clock=clock)
+    await engine.recommend.start()
+
+    async def slow(body: bytes) -> AsyncIterator[bytes]:
+        yield body[:10]
+        clock.advance(0.3)
+        yield body[10:]
+
+    async with engine.client() as http:
+        statuses = []
+        for deadline_ms in (300, 301):
+            body = json.dumps({"user_id": "42", "tokens": [1], "deadline_ms": deadline_ms}).encode()
+            answer = await http.post("/recommend", content=slow(body), headers={"content-type": "application/json"})
+            statuses.append((answer.status_code, answer.json().get("error")))
+    await engine.recommend.stop()
+    assert statuses[0] == (503, "DeadlineExceeded")
+    assert host.batches == [[3], [1]], "the warm-up, and the one in time"
+
+
 async def test_a_full_queue_is_429_and_says_when_to_come_again() -> None:
     host, clock = GatedDecoder(), ManualClock()
     host.gate.set()
@@ -342,7 +364,7 @@ async def test_a_client_that_leaves_frees_its_place() -> None:
     host.gate.set()
     registry = CollectorRegistry()
     recommend = recommending(batching(host, BatchLimits(most=1, max_wait_s=0, waiting=1)), EngineMetrics(registry))
-    app = create_api(recommend, registry=registry)
+    app = create_api(recommend, clock=ManualClock(), registry=registry)
     await recommend.start()
     async with served(app) as url, httpx.AsyncClient(base_url=url) as http:
         held(host)
@@ -368,7 +390,7 @@ async def test_an_engine_whose_decoder_is_lost_says_so_once_and_is_not_ready() -
     recommend = recommending(batching(DyingDecoder()), EngineMetrics(registry))
     told: list[str] = []
     recommend.lost = lambda: told.append("lost")
-    app = create_api(recommend, registry=registry)
+    app = create_api(recommend, clock=ManualClock(), registry=registry)
     await recommend.start()
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://engine") as http:
         assert (await http.get("/readyz")).status_code == 200
@@ -408,7 +430,7 @@ def _app_for_fuzzing() -> FastAPI:
         yield
         await recommend.stop()
 
-    return create_api(recommend, registry=registry, lifespan=lifespan)
+    return create_api(recommend, clock=ManualClock(), registry=registry, lifespan=lifespan)
 
 
 schemathesis.serializer.alias(PROMPT_TYPE, "application/octet-stream")

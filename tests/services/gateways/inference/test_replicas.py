@@ -38,12 +38,19 @@ class Replica:
     reachable: bool = True
     asked: list[EngineRequest] = field(default_factory=list)
     meanwhile: Callable[[], None] = lambda: None
+    silent: bool = False
+    let_go: int = 0
     pings: int = 0
     closed: bool = False
 
     async def recommend(self, request: EngineRequest) -> EngineAnswer:
         self.asked.append(request)
         self.meanwhile()
+        if self.silent:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.let_go += 1
         if self.failure is not None:
             raise self.failure
         return EngineAnswer(self.name, "c", ())
@@ -65,7 +72,7 @@ class World:
         self.replicas = {name: Replica(name) for name in NAMES}
         self.calls: list[tuple[str, str]] = []
         self.engine = ReplicatedInferenceEngine(
-            self.replicas, self.clock, lambda name, outcome: self.calls.append((name, outcome)), probe_every_s=0.01
+            self.replicas, self.clock, lambda name, outcome: self.calls.append((name, outcome)), 0.01, 0.01
         )
 
     def fail(self, failure: RankGRError, *names: str) -> None:
@@ -114,6 +121,47 @@ async def test_one_that_is_down_is_not_asked_until_it_answers_again(world: World
 
     await eventually(is_back)
     assert await world.answered_by() == FIRST
+    await world.engine.close()
+
+
+async def test_one_that_falls_silent_is_left_where_it_is_not_even_ready(world: World) -> None:
+    world.replicas[FIRST].silent = True
+    world.replicas[FIRST].reachable = False
+    assert await world.answered_by() == SECOND
+    assert world.replicas[FIRST].let_go == 1
+    assert world.engine.down == {FIRST}
+    assert await world.answered_by() == SECOND
+    assert len(world.replicas[FIRST].asked) == 1
+    await world.engine.close()
+
+
+async def test_one_that_is_slow_but_ready_is_waited_for(world: World, eventually: Eventually) -> None:
+    slow = world.replicas[FIRST]
+    slow.silent = True
+    asking = asyncio.create_task(world.answered_by())
+
+    async def was_looked_after() -> bool:
+        return slow.pings > 3
+
+    await eventually(was_looked_after)
+    assert not asking.done()
+    asking.cancel()
+    await asyncio.wait([asking])
+    assert slow.let_go == 1, "who is cancelled leaves nothing behind"
+
+
+async def test_the_last_one_is_waited_for_however_silent(world: World) -> None:
+    world.fail(EngineDown("refused"), SECOND, THIRD)
+    world.replicas[FIRST].failure = EngineBusy(1)
+    with pytest.raises(EngineBusy):
+        await world.answered_by()
+    world.replicas[FIRST].silent = True
+    world.replicas[FIRST].reachable = False
+    asking = asyncio.create_task(world.answered_by())
+    await asyncio.wait([asking], timeout=0.1)
+    assert not asking.done()
+    asking.cancel()
+    await asyncio.wait([asking])
     await world.engine.close()
 
 
