@@ -19,6 +19,7 @@ from model.decoding.blocks import Blocks
 from model.decoding.code_table import CodeQueries, CodeTable
 from model.decoding.decodable import Decodable
 from model.decoding.expand import ListRules, expand
+from model.decoding.left_out import LeftOut
 from model.decoding.level_search import LevelSearch
 from model.decoding.pair_scorers import scorer_for
 from model.decoding.pairs import Part
@@ -26,7 +27,7 @@ from model.decoding.prompt_keys import PromptKeys
 from model.decoding.request import DecodePlan, DecodeRequest, DecodeResult, ScoredSids, plan_of
 from model.decoding.select import order_of
 from model.decoding.trie_on_device import levels_of
-from model.semantic_id.catalog import Catalog, Int64s
+from model.semantic_id.catalog import Catalog
 from model.semantic_id.trie import Removed, Trie
 
 
@@ -66,7 +67,7 @@ class TwoStages:
         self._network = network
         self._blocks = blocks
         self._clock_s = clock_s
-        self._hidden_rows = _known_rows(catalog, hidden)
+        self._left_out = LeftOut(catalog, self.trie, hidden)
         self._nodes = levels_of(self.trie, network.device)
         self._score_pairs = scorer_for(network, self._nodes, blocks)
         with torch.inference_mode():
@@ -76,12 +77,10 @@ class TwoStages:
         """A job for a good request; for a bad one BadRequest, PromptTooLong or UnknownToken, as a value."""
         try:
             plan = plan_of(request, self._network.config)
-            left_out = [self._hidden_rows, _known_rows(self.catalog, plan.exclude)]
-            if plan.item_filter is not None:
-                left_out.append(plan.item_filter.rows(len(self.catalog)))
+            removed = self._left_out.of(plan)
         except RankGRError as error:
             return error
-        return Job(request, plan, self.trie.without(np.concatenate(left_out)))
+        return Job(request, plan, removed)
 
     def search(self, jobs: Sequence[Job], timings_ms: dict[str, float]) -> None:
         """Find each job's final beams; adds level1..levelM to the timings.
@@ -173,9 +172,3 @@ def _drop_unwanted(level: int, jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.failure is None and job.request.wanted is not None and not job.request.wanted():
             job.failure = DeadlineExceeded(f"nobody waits for this prompt any more before level {level}")
-
-
-def _known_rows(catalog: Catalog, items: Collection[int]) -> Int64s:
-    """Rows of the items that the catalogue knows."""
-    rows = catalog.rows_of(np.fromiter(items, dtype=np.int64, count=len(items)))
-    return rows[rows >= 0]

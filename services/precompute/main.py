@@ -27,6 +27,7 @@ from services.gateways.inference.port import InferenceEngine
 from services.gateways.inference.replicas import ReplicatedInferenceEngine
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.precompute.consumer import GROUP, ConsumeTriggers
+from services.precompute.hidden_filter import HiddenFilter
 from services.precompute.metrics import PrecomputeMetrics
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
 from services.precompute.prompt_of_user import PromptOfUser
@@ -147,7 +148,7 @@ def _verb(settings: PrecomputeSettings, side: PromptSide, outside: _Outside) -> 
     return PrecomputeCandidates(
         histories=outside.histories,
         ledger=outside.ledger,
-        hidden=lambda: outside.hidden.now.items,
+        item_filter=HiddenFilter(side.catalog, lambda: outside.hidden.now.items),
         engine=outside.engine,
         store=outside.store,
         stream=outside.stream,

@@ -6,9 +6,8 @@ Called by `consumer`, perhaps twice for one trigger and in any order.  Never let
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 
 from contracts.candidate_set import MAX_ITEMS, CandidateSet
 from contracts.errors import (
@@ -33,9 +32,6 @@ from services.precompute.turns import Turns
 from services.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
-
-# They travel with every request to the engine.
-MOST_HIDDEN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +89,7 @@ class Limits:
 class PrecomputeCandidates:
     """Turn one trigger into one stored candidate set, unless it is not worth computing.
 
+    `item_filter` gives what is left out of every list at this moment, as the engine takes it.
     Raises StoreDown, StreamDown, EngineDown and EngineBusy (the trigger should come again), and what the
     engine says of this one request alone.
     """
@@ -105,7 +102,7 @@ class PrecomputeCandidates:
     clock: Clock
     prompt_of: PromptOfUser
     limits: Limits
-    hidden: Callable[[], Collection[ItemId]] = frozenset
+    item_filter: Callable[[], bytes | None] = lambda: None
     newest: NewestTriggers = field(default_factory=NewestTriggers)
     turns: Turns = field(default_factory=Turns)
 
@@ -143,7 +140,7 @@ class PrecomputeCandidates:
         prompt = self.prompt_of(history, trigger)
         if prompt.known_items == 0:
             return Empty(prompt.unknown_items)
-        exclude = self._left_out(history)
+        exclude = purchased(history) if self.limits.exclude_purchased else ()
         stages.end("prompt")
         try:
             answer = await self._ask(trigger, prompt.tokens, exclude)
@@ -166,11 +163,6 @@ class PrecomputeCandidates:
         await self._settle(trigger)
         await self._tell(trigger, candidates, stages.took_ms)
         return Computed(answer, candidates.generated_at - trigger.accepted_at, prompt.unknown_items)
-
-    def _left_out(self, history: Sequence[PastInteraction]) -> tuple[ItemId, ...]:
-        """What need not be decoded: retrieval would not show it.  Of very many hidden items it leaves out the rest."""
-        bought = purchased(history) if self.limits.exclude_purchased else ()
-        return tuple(dict.fromkeys((*bought, *islice(self.hidden(), MOST_HIDDEN))))
 
     async def _not_worth_computing(self, trigger: TriggerRequested) -> Superseded | AlreadyThere | Expired | None:
         head = await self.store.head(trigger.user_id)
@@ -199,6 +191,8 @@ class PrecomputeCandidates:
             exclude=exclude,
             deadline_ms=deadline_ms,
             max_items=self.limits.max_items,
+            # Hidden items: retrieval would not show them, so that they need not be decoded.
+            item_filter=self.item_filter(),
             catalog_version=self.prompt_of.catalog_version,
         )
         try:

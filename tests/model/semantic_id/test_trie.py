@@ -91,3 +91,21 @@ def test_an_empty_trie_has_no_children() -> None:
 def test_a_row_that_does_not_exist_cannot_be_removed() -> None:
     with pytest.raises(ValueError, match="rows"):
         trie_of([(0, 1)]).without([1])
+
+
+@given(CODES, st.data())
+def test_leaving_out_more_is_leaving_out_both(sids: list[Sid], data: st.DataObject) -> None:
+    trie = trie_of(sids)
+    rows = st.lists(st.integers(0, len(sids) - 1), max_size=2 * len(sids))
+    first, more = data.draw(rows), data.draw(rows)
+    found, expected = trie.without_also(trie.without(first), more), trie.without(first + more)
+    assert found.rows.tolist() == expected.rows.tolist()
+    assert [dead.tolist() for dead in found.dead] == [dead.tolist() for dead in expected.dead]
+    assert found.rows.dtype == expected.rows.dtype
+    assert [dead.dtype for dead in found.dead] == [dead.dtype for dead in expected.dead]
+
+
+def test_more_rows_than_there_are_cannot_be_left_out() -> None:
+    trie = trie_of([(0, 1)])
+    with pytest.raises(ValueError, match="item rows"):
+        trie.without_also(trie.without([]), [1])

@@ -24,7 +24,7 @@ from contracts.messages import TriggerRequested
 from services.gateways.history.port import PastInteraction
 from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.precompute.newest_triggers import NewestTriggers
-from services.precompute.precompute_candidates import MOST_HIDDEN, AlreadyThere, Computed, Empty, Expired, Superseded
+from services.precompute.precompute_candidates import AlreadyThere, Computed, Empty, Expired, Superseded
 from services.precompute.turns import Turns
 
 from .world import USER, DownLedger, World
@@ -314,16 +314,13 @@ async def test_users_do_not_touch_each_other() -> None:
         assert await world.store.head(UserId(f"u{number}")) is not None
 
 
-async def test_hidden_items_are_not_decoded_at_all() -> None:
+async def test_what_is_left_out_now_goes_with_the_request() -> None:
     world = World()
-    precompute = replace(world.precompute, hidden=lambda: frozenset({ItemId(12), ItemId(13)}))
-    await precompute(world.trigger())
-    [asked] = world.engine.asked
-    assert sorted(asked.exclude) == [12, 13]
-
-
-async def test_of_very_many_hidden_items_retrieval_leaves_out_the_rest() -> None:
-    world = World()
-    precompute = replace(world.precompute, hidden=lambda: frozenset(map(ItemId, range(5000))))
-    await precompute(world.trigger())
-    assert len(world.engine.asked[0].exclude) == MOST_HIDDEN
+    now: list[bytes | None] = [None]
+    precompute = replace(world.precompute, item_filter=lambda: now[0])
+    await precompute(world.trigger("r-1"))
+    now[0] = b"\x0c\x00"
+    world.clock.advance(1)
+    await precompute(world.trigger("r-2"))
+    assert [asked.item_filter for asked in world.engine.asked] == [None, b"\x0c\x00"]
+    assert {asked.catalog_version for asked in world.engine.asked} == {world.catalog.version}
