@@ -12,7 +12,7 @@ DATA ?=
 ONCE ?=
 ARGS ?=
 
-.PHONY: help setup setup-dev setup-vllm demo test test-heavy check format bench-engine load
+.PHONY: help setup setup-dev setup-vllm demo test test-heavy check format bench-engine bench-online load
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -65,6 +65,9 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+bench-online: $(VENV)/.dev ## the online path side by side (ARGS="--quick --out DIR"); needs wrk
+	@$(BIN)/rankgr bench online $(ARGS)
 
 bench-engine: $(VENV)/.dev ## the engine's hosts side by side (ARGS="--quick --out DIR"); vLLM's after setup-vllm
 	@$(BIN)/rankgr bench engine $(ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.bench import engine
+from services.cli.bench import engine, online
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the stack on this machine.")
 
@@ -15,3 +15,4 @@ def bench() -> None:
 
 
 app.command("engine")(engine.engine)
+app.command("online")(online.online)

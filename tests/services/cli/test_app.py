@@ -41,6 +41,7 @@ COMMANDS = (
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
+    "bench online",
 )
 
 

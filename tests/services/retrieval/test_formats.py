@@ -120,7 +120,7 @@ def test_every_form_says_the_same(user: str, outcome: Outcome) -> None:
         (b"application/json;q=0.5, application/vnd.rankgr.packed", Format.PACKED),
         (b"application/vnd.rankgr.packed;q=0.1,application/msgpack;q=0.2", Format.MSGPACK),
         (b"application/vnd.rankgr.packed;q=0, */*", Format.JSON),
-        (b"application/msgpack;q=x", Format.JSON),
+        (b"application/msgpack;q=x", Format.MSGPACK),
         (b"\xff,;=;q", Format.JSON),
     ],
 )
