@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
+from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, PopularList
 from model.bundle.prompt_side import PromptSide
 from model.bundle.read import Bundle
-from model.network.config import RankGRConfig
-from model.network.network import network_from
-from model.prompt import PromptFormat
-from model.semantic_id.catalog import Catalog
 from services.engine import main as engine_main
 from services.engine.settings import EngineSettings
 from services.gateways.inference.in_process import InProcessInferenceEngine
@@ -31,46 +27,24 @@ from services.retrieval.settings import RetrievalSettings
 from services.trigger import main as trigger_main
 from services.trigger.settings import TriggerSettings
 
+from .small_bundle import bundle_of
+
 pytestmark = pytest.mark.redis
 
-SIZES = (4, 5)
 NOWHERE = "redis://127.0.0.1:1/0"
 TIME = 1_763_769_600_000
 
 
 def tiny_bundle(directory: Path) -> Bundle:
     """Random weights over twenty items; on disk lies only what retrieval reads."""
-    fmt = PromptFormat.create(SIZES, ["home"], max_tokens=64, block_tokens=8)
-    codes = np.array([[row % SIZES[0], row % SIZES[1]] for row in range(20)], np.int32)
-    catalog = Catalog(np.arange(100, 120, dtype=np.int64), codes, np.ones(20, np.float32), SIZES)
-    config = RankGRConfig.create(
-        hidden_size=16,
-        layers=1,
-        heads=2,
-        kv_heads=1,
-        intermediate_size=24,
-        vocab_size=fmt.vocab_size,
-        max_position=80,
-        levels=[{"size": size, "token_offset": offset} for size, offset in zip(SIZES, fmt.token_offsets, strict=True)],
-        special_tokens=fmt.special_tokens,
-        prompt={"max_tokens": 64, "block_tokens": 8},
-        rank_head={"heads": 2, "dim": 4, "mlp_hidden": 8},
-        decode={"beams": (4, 10), "lambdas": (4, 5)},
-    )
     popular = PopularList(default=(103, 101, 102), scenes={"home": (101,)})
     text = popular.model_dump_json()
-    manifest = Manifest(
-        model_version="m1",
-        catalog_version=catalog.version,
-        created_at="2026-01-01T00:00:00Z",
-        data={},
-        metrics={},
-        files={POPULAR_FILE: hashlib.sha256(text.encode()).hexdigest()},
-    )
+    made = bundle_of(20)
+    files = {POPULAR_FILE: hashlib.sha256(text.encode()).hexdigest()}
+    manifest = made.manifest.model_copy(update={"files": files})
     (directory / POPULAR_FILE).write_text(text)
     (directory / MANIFEST_FILE).write_text(manifest.model_dump_json())
-    weights = network_from(config, 3).state_dict()
-    return Bundle(directory, manifest, config, fmt, catalog, popular, weights)
+    return replace(made, path=directory, manifest=manifest, popular=popular)
 
 
 class Stack:
