@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from model.semantic_id.catalog import Int64s
 from services.bench.engine.shapes import Shape
 from services.bench.engine.users import Users
 
 Kind = Literal["users", "mixed", "repeat", "prompt", "beams", "lambda", "equal", "plain"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Widths at which both levels are equal: all that a host built on one beam width can do.
 EQUAL_WIDTHS = (16, 64)
 MIXED_USERS = 8
@@ -43,6 +44,11 @@ class Case:
     def users(self) -> int:
         """How many come at once."""
         return len(self.lengths)
+
+    @property
+    def is_main(self) -> bool:
+        """One user at full widths."""
+        return self.number == 0
 
     @property
     def title(self) -> str:

@@ -68,7 +68,7 @@ ENTRANTS = {
             frozenset({"plain"}),
             search="plain_vocabulary",
             most_users=1,
-            turns=2,
+            turns=1,
             needs=("transformers",),
         ),
     )

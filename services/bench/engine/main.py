@@ -18,7 +18,7 @@ from contracts.errors import BadRequest
 from contracts.progress import Progress
 from model.bundle.prompt_side import read_prompt_side
 from services.bench.engine.bundles import bundle_of
-from services.bench.engine.cases import cases_of
+from services.bench.engine.cases import KINDS, Case, cases_of
 from services.bench.engine.command import time_command
 from services.bench.engine.entrants import COMMAND, ENTRANTS, Entrant
 from services.bench.engine.machine import machine_of
@@ -47,16 +47,24 @@ class Options:
     reference_command: str
     cache: Path
     compile: bool = False
+    kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise BadRequest(f"shape {self.shape!r} is none of {', '.join(SHAPES)}")
         if unknown := [name for name in self.hosts if name not in (*ENTRANTS, COMMAND)]:
             raise BadRequest(f"host {unknown[0]!r} is none of {', '.join((*ENTRANTS, COMMAND))}")
+        if unknown := [name for name in self.kinds if name not in KINDS]:
+            raise BadRequest(f"case {unknown[0]!r} is none of {', '.join(KINDS)}")
         if not self.at_once or min(self.at_once) < 1:
             raise BadRequest("users: needs at least one number of users at once, and each at least 1")
         if COMMAND in self.hosts and not self.reference_command:
             raise BadRequest(f"host {COMMAND} needs a --reference-command")
+
+    def cases(self, shape: Shape) -> list[Case]:
+        """The cases asked for."""
+        every = cases_of(shape, self.at_once, quick=self.quick)
+        return [case for case in every if not self.kinds or case.kind in self.kinds]
 
     def entrants(self) -> list[Entrant]:
         """The hosts asked for, in the order of the table."""
@@ -126,7 +134,7 @@ def run(options: Options, environment: Mapping[str, str], started: datetime, pro
             terms=terms,
             users=Users(side.prompt_format, side.catalog, options.seed),
             entrants=options.entrants(),
-            cases=cases_of(shape, options.at_once, quick=options.quick),
+            cases=options.cases(shape),
             progress=progress,
             command=command,
         )()

@@ -10,6 +10,7 @@ from services.bench.engine.flops import Work, direct_flops
 from services.bench.engine.lists import Listed
 from services.bench.engine.messages import Ask, Search
 from services.bench.engine.process import HostLost
+from services.bench.engine.shapes import Shape
 from services.bench.engine.terms import Outcome, Terms
 from services.bench.engine.users import Users
 
@@ -25,16 +26,17 @@ def make_references(
 ) -> References:
     """A list for every search that some host makes of a case.
 
-    Cases that are dear and cost the naive search more than the first one have none: there, hosts are compared with
+    Cases that are dear and cost the naive search more than the main one have none: there, hosts are compared with
     each other.
     """
     progress, outcome = shown
-    most = max(_cost(terms, cases[0]), CHEAP_FLOPS)
+    shape = terms.shape
+    most = max(_cost(shape, Work(shape.prompt_tokens, shape.beams, shape.lambdas)), CHEAP_FLOPS)
     wanted = [
         (case, search)
         for case in cases
-        if _cost(terms, case) <= most
-        for search in sorted({one.search for one in entrants if one.takes(case, terms.shape)})
+        if _cost(shape, Work(case.lengths[0], case.beams, case.lambdas)) <= most
+        for search in sorted({one.search for one in entrants if one.takes(case, shape)})
     ]
     made: References = {}
     progress.begin("reference lists", len(wanted))
@@ -54,5 +56,5 @@ def make_references(
     return made
 
 
-def _cost(terms: Terms, case: Case) -> float:
-    return sum(direct_flops(terms.shape.config(), Work(case.lengths[0], case.beams, case.lambdas)).values())
+def _cost(shape: Shape, work: Work) -> float:
+    return sum(direct_flops(shape.config(), work).values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from services.bench.engine.lists import BFLOAT16_RECALL, SCORE_TOLERANCE
+from services.bench.engine.lists import BFLOAT16_RECALL, PLAIN_TOLERANCE, SCORE_TOLERANCE
 from services.bench.engine.shapes import Shape
 from services.bench.engine.tally import Row
 from services.bench.engine.terms import Outcome
@@ -32,6 +32,7 @@ def as_json(shape: Shape, machine: Machine, outcome: Outcome) -> dict[str, objec
         "shape": described,
         "equality": {
             "float32": f"same semantic ids but for near-ties at the cut, scores within {SCORE_TOLERANCE:g}",
+            "plain": f"the same for plain beam searches, within {PLAIN_TOLERANCE:g} of summed log p",
             "bfloat16": f"at least {BFLOAT16_RECALL:.0%} of the float32 reference's semantic ids",
             "holds": outcome.equal,
         },

@@ -15,7 +15,7 @@ from services.bench.engine.command import Timed
 from services.bench.engine.entrants import COMMAND, Entrant
 from services.bench.engine.field import Field
 from services.bench.engine.flops import Work, direct_flops, two_stage_flops
-from services.bench.engine.lists import compare
+from services.bench.engine.lists import PLAIN_TOLERANCE, SCORE_TOLERANCE, compare
 from services.bench.engine.messages import Ask, Found
 from services.bench.engine.process import HostLost
 from services.bench.engine.references import References, make_references
@@ -128,7 +128,8 @@ class EngineBench:
                 continue
             wanted = self._references.get((tally.case.number, entrant.search)) if turn == 0 else None
             if wanted is not None:
-                tally.to_reference.append(compare(mine[0], wanted))
+                tolerance = SCORE_TOLERANCE if entrant.search == "two_stage" else PLAIN_TOLERANCE
+                tally.to_reference.append(compare(mine[0], wanted, tolerance))
             if entrant.name != TORCH and entrant.search == "two_stage" and TORCH in lists:
                 tally.to_torch += [compare(one, other) for one, other in zip(mine, lists[TORCH], strict=True)]
 
@@ -143,7 +144,7 @@ class EngineBench:
             )
             for entrant in playing
         }
-        if self.command is not None and case is self.cases[0]:
+        if self.command is not None and case.is_main:
             tallies[COMMAND] = Tally(COMMAND, case, dtype, self._flops(case))
         return tallies
 

@@ -19,6 +19,9 @@ from services.cli.parse import integers, words
 def engine(
     shape: Annotated[str, typer.Option(help="The model: default (CPU), qwen2.5-0.5b (GPU), small.")] = "default",
     hosts: Annotated[str, typer.Option(help="Which hosts, as torch,vllm; default: all.")] = "",
+    cases: Annotated[
+        str, typer.Option(help="Which cases, as users,repeat (docs/engine-performance.md); default: all.")
+    ] = "",
     users: Annotated[str, typer.Option(help="How many users at once, as 1,8,32.")] = "1,8,32",
     rounds: Annotated[int, typer.Option(min=0, max=1000, help="Turns of each host; 0: 7, or 2 with --quick.")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="Two turns, and only the ends of each curve.")] = False,
@@ -51,6 +54,7 @@ def engine(
             reference_command=reference_command,
             cache=cache,
             compile=compiled,
+            kinds=words(cases),
         )
     except BadRequest as error:
         raise typer.BadParameter(str(error)) from error

@@ -65,6 +65,7 @@ def test_one_run_measures_every_case_and_finds_the_lists_equal(rankgr: Run, tmp_
         (("--shape", "huge"), "shape 'huge' is none of default, qwen2.5-0.5b, small"),
         (("--hosts", "torch,tensorflow"), "host 'tensorflow' is none of"),
         (("--hosts", "reference_command"), "needs a --reference-command"),
+        (("--cases", "users,night"), "case 'night' is none of users, mixed"),
         (("--users", "0"), "at least 1"),
     ],
 )

@@ -45,6 +45,12 @@ def test_ids_that_tie_at_the_cut_may_stand_on_either_side() -> None:
     assert difference.recall == 0.75
 
 
+def test_a_wider_tolerance_is_said_by_the_caller() -> None:
+    other = listed(scores=[score + 1e-3 for score in SCORES])
+    assert not compare(other, listed()).within("float32")
+    assert compare(other, listed(), 5e-3).within("float32")
+
+
 def test_bfloat16_is_held_to_the_share_that_it_finds_again() -> None:
     codes = [[0, code] for code in range(100)]
     scores = [-code / 100 for code in range(100)]
