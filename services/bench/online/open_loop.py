@@ -17,14 +17,19 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-# Whoever has not begun to be sent after so long is given up: a caller's own time-out.
+# A caller's own time-outs: for the whole, and for a free connection of its pool.  Without the second one, callers would
+# queue before the server until all that is sent is late, and the server could do nothing about it.
 GIVE_UP_S = 1.0
+POOL_WAIT_S = 0.2
 _END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """How much is asked: requests per second with exponential gaps, over so many connections."""
+    """How much is asked: requests per second with exponential gaps, over so many connections.
+
+    A rate of 0 asks as fast as answers come, one request per connection: for the most that a server can do.
+    """
 
     port: int
     rate: float
@@ -36,12 +41,16 @@ class Offered:
 
 @dataclass(slots=True)
 class Measured:
-    """What came of it.  Latencies in milliseconds, of good answers, from the moment each was due."""
+    """What came of it.  Latencies in milliseconds, of good answers, from the moment each was due.
+
+    `late`: answered when nobody waited any more.  `given_up`: there was no free connection for it in time.
+    """
 
     offered: int = 0
     good: int = 0
     refused: int = 0
     failed: int = 0
+    late: int = 0
     given_up: int = 0
     seconds: float = 0.0
     latencies_ms: list[float] = field(default_factory=list)
@@ -125,11 +134,9 @@ class Generator:
         began = time.perf_counter()
         end, next_s = began + self._offered.seconds, began
         while (now := time.perf_counter()) < end or (self._busy and now < end + GIVE_UP_S):
-            while next_s <= now and next_s < end:
-                self._due.append(next_s)
-                self._measured.offered += 1
-                next_s += self._draw.expovariate(self._offered.rate)
-            self._send(now)
+            next_s = self._fall_due(now, next_s, end)
+            if now < end:
+                self._send(now)
             wait_s = max(0.0, min(next_s, end) - time.perf_counter()) if now < end else 0.01
             readable, _, _ = select.select(list(self._busy), (), (), wait_s)
             for connection in readable:
@@ -141,8 +148,21 @@ class Generator:
             connection.socket.close()
         return self._measured
 
+    def _fall_due(self, now: float, next_s: float, end: float) -> float:
+        """Note what is due by now; when the next request will be."""
+        if self._offered.rate == 0:
+            due = len(self._free) if now < end else 0
+            self._due.extend([now] * due)
+            self._measured.offered += due
+            return end
+        while next_s <= now and next_s < end:
+            self._due.append(next_s)
+            self._measured.offered += 1
+            next_s += self._draw.expovariate(self._offered.rate)
+        return next_s
+
     def _send(self, now: float) -> None:
-        while self._due and self._due[0] < now - GIVE_UP_S:
+        while self._due and self._due[0] < now - POOL_WAIT_S:
             self._due.popleft()
             self._measured.given_up += 1
         while self._due and self._free:
@@ -170,6 +190,8 @@ class Generator:
         if status in (200, 202) and took_s <= GIVE_UP_S:
             self._measured.good += 1
             self._measured.latencies_ms.append(1000 * took_s)
+        elif status in (200, 202):
+            self._measured.late += 1
         elif status in (429, 503):
             self._measured.refused += 1
         else:

@@ -43,6 +43,7 @@ class Load:
     good_rps: float
     refused_rps: float
     given_up_rps: float
+    late_rps: float
     failed: int
     p99_ms: float
 
@@ -78,7 +79,7 @@ class Outcome:
 _HEAD = (
     "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | peak MB | ready after s | note"
 )
-_LOAD_HEAD = "times saturation | offered/s | good/s | refused/s | given up/s | failed | p99 ms of the good"
+_LOAD_HEAD = "times saturation | offered/s | good/s | refused/s | given up/s | late/s | failed | p99 ms of the good"
 
 
 def _cells(row: Row) -> list[str]:
@@ -98,7 +99,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _load_cells(load: Load) -> list[str]:
-    rates = (load.offered_rps, load.good_rps, load.refused_rps, load.given_up_rps)
+    rates = (load.offered_rps, load.good_rps, load.refused_rps, load.given_up_rps, load.late_rps)
     return [f"{load.times:g}", *(f"{rate:,.0f}" for rate in rates), str(load.failed), f"{load.p99_ms:.0f}"]
 
 

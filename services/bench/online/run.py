@@ -139,6 +139,7 @@ class OnlineBench:
                     good_rps=round(found["good"] / seconds, 1),
                     refused_rps=round(found["refused"] / seconds, 1),
                     given_up_rps=round(found["given_up"] / seconds, 1),
+                    late_rps=round(found["late"] / seconds, 1),
                     failed=int(found["failed"]),
                     p99_ms=round(found["p99_ms"], 1),
                 )

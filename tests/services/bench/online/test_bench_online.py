@@ -50,8 +50,8 @@ def test_a_run_is_told_in_json_in_tables_and_as_a_picture(tmp_path: Path) -> Non
         Row("retrieve_full_json", "50%", 1000.0, 1.5, 3.0, 1, offered_rps=1001.0),
     ]
     outcome.overload = [
-        Load(1.0, 2000.0, 1990.0, 0.0, 0.0, 0, 40.0),
-        Load(3.0, 6000.0, 1950.0, 900.0, 3000.0, 0, 150.0),
+        Load(1.0, 2000.0, 1990.0, 0.0, 0.0, 0.0, 0, 40.0),
+        Load(3.0, 6000.0, 1950.0, 900.0, 3000.0, 1.0, 0, 150.0),
     ]
     outcome.skipped = [("trigger_kafka", "no broker")]
     content = outcome.content()

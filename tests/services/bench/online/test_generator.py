@@ -92,7 +92,7 @@ def asked(port: int, rate: float, connections: int = 8, seconds: float = 0.5) ->
 def test_every_request_is_accounted_for() -> None:
     with tiny_server() as port:
         found = asked(port, 400)
-    assert found.offered == found.good + found.refused + found.failed + found.given_up
+    assert found.offered == found.good + found.refused + found.failed + found.late + found.given_up
     assert found.good == len(found.latencies_ms) > 100
     assert min(found.latencies_ms) > 0
 
@@ -109,7 +109,7 @@ def test_latency_counts_from_when_a_request_was_due() -> None:
     with tiny_server(pause_s=0.1) as port:
         found = asked(port, 100, connections=2)
     assert found.latencies_ms[-1] > 300
-    assert found.offered == found.good + found.refused + found.failed + found.given_up
+    assert found.offered == found.good + found.refused + found.failed + found.late + found.given_up
     assert found.given_up > 10
 
 
@@ -120,6 +120,13 @@ def test_a_server_that_hangs_up_costs_the_request_and_not_the_run() -> None:
         assert time.monotonic() - began < 10
     assert found.good == 5
     assert found.failed > 5
+
+
+def test_without_a_rate_every_connection_asks_as_soon_as_it_is_answered() -> None:
+    with tiny_server(pause_s=0.01) as port:
+        found = asked(port, 0, connections=2)
+    assert found.offered == found.good
+    assert 5 < found.good <= 52
 
 
 @given(st.lists(st.floats(0, 100), min_size=1), st.sampled_from([0.5, 0.99]))
