@@ -19,7 +19,6 @@ from pydantic import ValidationError
 from contracts.messages import DeadLetter, Topic
 from services.cli.output import emit, people
 from services.runtime.clock import SystemClock
-from services.runtime.settings import StreamSettings, read_settings
 
 if TYPE_CHECKING:
     from services.gateways.event_stream.port import EventStream
@@ -99,6 +98,7 @@ async def _replay(limit: int, topic: From | None) -> Replayed:
 async def _stream() -> AsyncIterator[EventStream]:
     # Imported here: the clients of brokers are nothing that other commands should wait for.
     from services.gateways.event_stream.chosen import open_stream
+    from services.runtime.settings import StreamSettings, read_settings
 
     stream = open_stream(read_settings(StreamSettings), SystemClock())
     try:

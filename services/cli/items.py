@@ -12,7 +12,6 @@ import typer
 from contracts.ids import INT64_MAX, INT64_MIN, ItemId
 from services.cli.output import emit, fail, people
 from services.gateways.hidden_items.port import HiddenItems
-from services.runtime.settings import StoreSettings, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="Hide items from every list of the running stack, or show them again.")
 
@@ -68,6 +67,7 @@ def _changed(hidden: dict[ItemId, int], shown: Sequence[ItemId], as_json: bool) 
 
 def _asked(what: Callable[[HiddenItems], Awaitable[Found]]) -> Found:
     from services.local.hidden_items import open_hidden_items
+    from services.runtime.settings import StoreSettings, read_settings
 
     settings = read_settings(StoreSettings)
 

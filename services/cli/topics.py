@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from services.cli.output import emit, fail, people
-from services.runtime.settings import StreamSettings, read_settings
 
 app = typer.Typer(no_args_is_help=True, help="The topics of a Kafka cluster (RANKGR_KAFKA_BOOTSTRAP).")
 
@@ -31,6 +30,8 @@ def create(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Make the topics that are missing; those that are there stay as they are."""
+    from services.runtime.settings import StreamSettings, read_settings
+
     settings = read_settings(StreamSettings)
     if not settings.kafka_brokers:
         fail("RANKGR_KAFKA_BOOTSTRAP is not set: events travel on Redis Streams, which need no topics made")
