@@ -89,6 +89,7 @@ class RecommendItems:
         left_ms = self._deadline_ms(request) - round(spent_s * 1000)
         if left_ms < 1:
             raise DeadlineExceeded("its deadline passed while it was being read")
+        self._refuse_the_hopeless(left_ms)
         try:
             decoded = await self._decoded(asked, left_ms)
         except EngineBusy as busy:
@@ -135,6 +136,16 @@ class RecommendItems:
         if not self.host.running:
             self._look_after_host()
             raise EngineDown("the model cannot decode now")
+
+    def _refuse_the_hopeless(self, left_ms: int) -> None:
+        """Raise EngineBusy where the queue is longer than the deadline.
+
+        Decoded as its time runs out, a prompt takes the place of one that could have been in time: under a lasting
+        overload nobody would be.  Where nobody waits, the estimate may be wrong and the prompt is tried.
+        """
+        needed_s = self.pace.seconds_for(self.pace.inside + 1)
+        if self.host.waiting and needed_s * 1000 > left_ms:
+            raise EngineBusy(self.host.waiting, needed_s - left_ms / 1000)
 
     def _look_after_host(self) -> None:
         if self.warm and not self.host.running and not self.is_lost:

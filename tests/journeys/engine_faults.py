@@ -116,8 +116,8 @@ EXPECTED: Mapping[str, frozenset[str]] = {
     "other_catalogue": frozenset({"CatalogMismatch"}),
     "not_finite": frozenset({"EngineFailed"}),
     "breaks": frozenset({"EngineFailed"}),
-    # On a quick machine a millisecond may do.
-    "too_late": frozenset({"DeadlineExceeded", "ok"}),
+    # On a quick machine a millisecond may do; where others wait it is known not to.
+    "too_late": frozenset({"DeadlineExceeded", "EngineBusy", "ok"}),
     "damaged": frozenset({"BadRequest"}),
     "no_json": frozenset({"BadRequest"}),
     "leaves": frozenset({"gone"}),

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from prometheus_client import CollectorRegistry
 from schemathesis.checks import not_a_server_error
 
+from contracts.errors import EngineBusy
 from contracts.ids import ItemId, UserId
 from model.semantic_id.item_filter import ItemFilter
 from services.engine.api import create_api
@@ -25,6 +26,7 @@ from services.engine.decoder_thread import Decoder
 from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits
 from services.engine.recommend_items import RecommendItems
+from services.engine.recommendation import Recommendation
 from services.engine.version_headers import CATALOG_HEADER, MODEL_HEADER
 from services.gateways.inference.in_process import InProcessInferenceEngine
 from services.gateways.inference.over_http import HttpInferenceEngine
@@ -356,6 +358,33 @@ async def test_a_full_queue_is_429_and_says_when_to_come_again() -> None:
         assert refused.headers[MODEL_HEADER] == "m1"
         host.gate.set()
         await asyncio.gather(*again)
+    await engine.recommend.stop()
+
+
+async def test_a_prompt_whose_deadline_is_shorter_than_the_queue_is_refused_at_once() -> None:
+    host, clock = GatedDecoder(), ManualClock()
+    host.gate.set()
+    engine = Engine(host, BatchLimits(most=1, max_wait_s=0, waiting=9), clock)
+    await engine.recommend.start()
+    engine.recommend.pace.per_prompt_s = 2.0
+    held(host)
+
+    def asking(deadline_ms: int) -> asyncio.Task[Recommendation]:
+        request = EngineRequest(UserId("42"), (1,), deadline_ms=deadline_ms)
+        return asyncio.create_task(engine.recommend(request))
+
+    running = asking(30_000)
+    await is_entered(host)
+    # Nobody waits: it is tried, whatever the estimate says.
+    waiting = asking(3_000)
+    await all_waiting(engine.recommend.host, 1)
+    with pytest.raises(EngineBusy) as caught:
+        await asking(5_999)
+    assert caught.value.retry_after_s == pytest.approx(0.001)
+    in_time = asking(6_000)
+    await all_waiting(engine.recommend.host, 2)
+    host.gate.set()
+    await asyncio.gather(running, waiting, in_time)
     await engine.recommend.stop()
 
 
