@@ -79,7 +79,8 @@ def cases_of(shape: Shape, at_once: tuple[int, ...], *, quick: bool) -> list[Cas
     """
     longest, beams, lambdas, levels = shape.prompt_tokens, shape.beams, shape.lambdas, len(shape.beams)
     parts = [longest // part // levels * levels for part in MIXED_PARTS] * (MIXED_USERS // len(MIXED_PARTS))
-    equal = dict.fromkeys(min(width, max(beams)) for width in EQUAL_WIDTHS)
+    # A beam is never wider than the candidates it is chosen from.
+    equal = dict.fromkeys(min(width, *lambdas) for width in EQUAL_WIDTHS)
     plain = shape.plain_beam_widths[:1] if quick else shape.plain_beam_widths
     wanted: list[tuple[Kind, tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = [
         *(("users", (longest,) * many, beams, lambdas) for many in dict.fromkeys((1, *at_once))),

