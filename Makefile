@@ -12,7 +12,7 @@ DATA ?=
 ONCE ?=
 ARGS ?=
 
-.PHONY: help setup setup-dev setup-vllm demo test test-heavy check format bench-engine bench-online load
+.PHONY: help setup setup-dev setup-vllm demo test test-heavy test-vllm check format bench-engine bench-online load
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -52,13 +52,16 @@ demo: $(VENV)/.local ## build a small bundle, start the stack, show recommendati
 	@$(BIN)/rankgr demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)")
 
 # Two test processes on two cores: more threads than that only wait for each other.
-test test-heavy: export OMP_NUM_THREADS = 1
+test test-heavy test-vllm: export OMP_NUM_THREADS = 1
 
 test: $(VENV)/.dev ## all but the heavy tests
-	$(BIN)/python -m pytest -n 2 -q -m "not heavy"
+	$(BIN)/python -m pytest -n 2 -q -m "not heavy and not vllm"
 
 test-heavy: $(VENV)/.dev ## what is slow or greedy
-	$(BIN)/python -m pytest -n 2 -q -m heavy
+	$(BIN)/python -m pytest -n 2 -q -m "heavy and not vllm"
+
+test-vllm: $(VENV)/.vllm ## what runs inside vLLM; a skipped test is a failure
+	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m vllm --no-skips
 
 check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .

@@ -24,6 +24,7 @@ class Host(StrEnum):
     """Which implementation decodes."""
 
     TORCH = "torch"
+    VLLM = "vllm"
     REFERENCE = "reference"
 
 
@@ -39,7 +40,7 @@ def recommend(
     lambdas: Annotated[str, typer.Option(help="Candidate codes per level and prefix; default: the bundle's.")] = "",
     scene: Annotated[str | None, typer.Option(help="The scene, as home or search.")] = None,
     at: Annotated[str | None, typer.Option(help="When: Unix milliseconds or 2026-01-31T18:30.")] = None,
-    host: Annotated[Host, typer.Option(help="torch is fast, reference slow and obvious.")] = Host.TORCH,
+    host: Annotated[Host, typer.Option(help="torch and vllm are fast, reference slow and obvious.")] = Host.TORCH,
     explain: Annotated[bool, typer.Option("--explain", help="Show the prompt and the scores of every level.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,6 +84,10 @@ def _decode(bundle: Bundle, request: DecodeRequest, host: Host) -> DecodeResult:
     from model.decoding.reference import ReferenceDecoder
     from model.decoding.two_stage import TwoStageDecoder
 
+    if host is Host.VLLM:
+        from services.engine.vllm_host.once import decode_once
+
+        return decode_once(bundle, request)
     network = bundle.network()
     if host is Host.REFERENCE:
         return ReferenceDecoder(network, bundle.config, bundle.catalog)(request)

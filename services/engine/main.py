@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from fastapi import FastAPI
@@ -23,6 +24,9 @@ from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.pace import Pace
 from services.engine.recommend_items import Batches, Model, RecommendItems
 from services.engine.settings import Dtype, EngineSettings
+from services.engine.vllm_host.host import VllmHost
+from services.engine.vllm_host.options import VllmOptions
+from services.engine.vllm_host.pooled import PooledSearch
 from services.engine.warm_up import warm_up_batches
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
@@ -81,7 +85,10 @@ def _verb(
     metrics = EngineMetrics(registry)
     side = PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog)
     warm_up = warm_up_batches(side, most=min(settings.max_batch, settings.queue))
-    host = _torch_host(settings, bundle, metrics, warm_up)
+    if settings.model_host == "vllm":
+        host: DecodingHost = _vllm_host(settings, bundle, metrics)
+    else:
+        host = _torch_host(settings, bundle, metrics, warm_up)
     pace = Pace(SystemClock())
     metrics.waiting.set_function(lambda: host.waiting)
     metrics.inside.set_function(lambda: pace.inside)
@@ -113,23 +120,38 @@ def _torch_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics
     )
 
 
+def _vllm_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics) -> DecodingHost:
+    options = VllmOptions(
+        bundle=bundle.path,
+        config=bundle.config,
+        most=settings.max_batch,
+        waiting=settings.queue,
+        threads=settings.threads,
+        cache_bytes=settings.prefix_cache_bytes,
+        dtype=_dtype_name(settings.dtype, torch.device(settings.device)),
+        compiled=settings.compile,
+        stalled_after_s=settings.stalled_after_s,
+    )
+    return VllmHost(options, PooledSearch(), SystemClock(), metrics.note_batch)
+
+
 def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     try:
         device = torch.device(settings.device)
-        network = bundle.network().to(device, _dtype(settings.dtype, device))
+        network = bundle.network().to(device, getattr(torch, _dtype_name(settings.dtype, device)))
     except (RuntimeError, AssertionError) as error:
         raise BadRequest(f"device {settings.device!r} cannot be used: {str(error).splitlines()[0]}") from error
     fused = FusedNetwork(network, backend="inductor" if settings.compile else None)
     return TwoStageDecoder(fused, bundle.catalog, cache_bytes=settings.prefix_cache_bytes)
 
 
-def _dtype(asked: Dtype, device: torch.device) -> torch.dtype:
+def _dtype_name(asked: Dtype, device: torch.device) -> Literal["float32", "bfloat16"]:
     """`auto`: bfloat16 on a GPU, whose matrix units are made for it, float32 elsewhere."""
     if asked == "auto":
-        asked = "float32" if device.type == "cpu" else "bfloat16"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[asked]
+        return "float32" if device.type == "cpu" else "bfloat16"
+    return asked
 
 
 def run(settings: EngineSettings, bundle: Bundle | None = None) -> None:
@@ -143,6 +165,6 @@ def run(settings: EngineSettings, bundle: Bundle | None = None) -> None:
         raise SystemExit(f"rankgr {NAME}: the model can no longer decode; the log says why")
 
 
-def main() -> None:
-    """Read the environment, load the bundle, serve until told to stop."""
-    run(read_settings(EngineSettings))
+def main(given: Mapping[str, object] | None = None) -> None:
+    """Read the environment, before which `given` fields go, load the bundle, serve until told to stop."""
+    run(read_settings(EngineSettings, given))

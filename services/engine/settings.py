@@ -10,6 +10,8 @@ from pydantic_settings import SettingsConfigDict
 from services.runtime.settings import BundleSettings, ProcessSettings
 
 Dtype = Literal["auto", "float32", "bfloat16"]
+ModelHost = Literal["torch", "vllm"]
+Decoding = Literal["pooled", "logits-processor"]
 
 
 class EngineSettings(ProcessSettings, BundleSettings):
@@ -18,6 +20,8 @@ class EngineSettings(ProcessSettings, BundleSettings):
     model_config = SettingsConfigDict(env_prefix="RANKGR_ENGINE_")
 
     port: int = 8103
+    model_host: ModelHost = "torch"
+    decoding: Decoding = "pooled"
     device: str = "cpu"
     dtype: Dtype = "auto"
     compile: bool = False

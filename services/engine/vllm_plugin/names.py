@@ -1,0 +1,13 @@
+"""Words that the host and vLLM's worker processes agree on; imports nothing, so that either side may."""
+
+from __future__ import annotations
+
+# A bundle's config.json says Qwen2ForCausalLM, so that transformers loads it; the host puts one of these instead.
+POOLING_ARCHITECTURE = "RankGRForPooling"
+GENERATION_ARCHITECTURE = "RankGRForGeneration"
+
+# The key of our part in PoolingParams.extra_kwargs and SamplingParams.extra_args.
+EXTRA = "rankgr"
+
+# The one that the equality tests ran against; another one may lay its cache out differently.
+VLLM_VERSION = "0.32.0"

@@ -1,0 +1,114 @@
+"""A finished prompt in vLLM's paged cache, as the decoding stages want it (`model.decoding.prompt_keys`).
+
+On a CPU the blocks are unpacked once per prompt; on CUDA attention reads them where they lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from vllm.model_executor.layers.attention import Attention
+
+from model.decoding.prompt_keys import ContiguousKeys, PromptKeys, rows_of_keys
+from model.decoding.request import key_positions
+from model.network.attention import AttentionPart
+from model.network.config import RankGRConfig
+from model.network.rank_head import Keys
+from model.semantic_id.catalog import Int64s
+from services.engine.vllm_plugin.packed_blocks import Packing
+from services.engine.vllm_plugin.paged_states import PagedRankKeys
+
+# Shapes: T prompt tokens, U keys of the rank head, B beams, D hidden size, H heads, K key-value heads,
+# E width of a head, R heads of the rank head, n blocks.
+
+CPU_BACKEND = "CPU_ATTN"
+CUDA_BACKEND = "FLASH_ATTN"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FinishedPrompt:
+    """Row `row` of this step's batch, whose prompt int64 [T] is complete; state [D]: of its last token."""
+
+    row: int
+    tokens: Int64s
+    state: Tensor
+
+
+@dataclass(slots=True, eq=False)
+class PagedCache:
+    """The backbone's layers and the rank head's keys in one worker's cache."""
+
+    config: RankGRConfig
+    layers: Sequence[Attention]
+    rank_keys: PagedRankKeys
+    _packing: Packing | None = field(default=None)
+
+    def prompt(self, metadata: Mapping[str, Any], finished: FinishedPrompt) -> PromptKeys:
+        """What beams of this prompt need; `metadata`: vLLM's attention metadata of the step, by layer name."""
+        length = len(finished.tokens)
+        first = self.layers[0]
+        block_tokens = first.kv_cache.shape[2]
+        table = metadata[first.layer_name].block_table[finished.row][: -(-length // block_tokens)]
+        blocks = table.to(torch.int64)
+        every = self.rank_keys.read(blocks, length)
+        usable = bool(torch.isfinite(finished.state).all()) and all(bool(torch.isfinite(part).all()) for part in every)
+        at = key_positions(finished.tokens, self.config)
+        at_U = None if len(at) == length else torch.from_numpy(at).to(blocks.device)
+        rank_keys = rows_of_keys(every, at_U)
+        if first.get_attn_backend().get_name() == CPU_BACKEND:
+            packing = self._learnt(first)
+            pairs = [packing.unpack(layer.kv_cache, blocks, length) for layer in self.layers]
+            keys, values = zip(*pairs, strict=True)
+            return ContiguousKeys(keys, values, finished.state, rank_keys, usable)
+        return PagedKeys(self.layers, table.to(torch.int32), length, finished.state, rank_keys, usable)
+
+    def _learnt(self, layer: Attention) -> Packing:
+        """How blocks are packed, found out once: all layers share one shape."""
+        if self._packing is None:
+            tokens, content = layer.kv_cache.shape[2:]
+            self._packing = Packing.learn(layer.isa, tokens, content // 2, layer.kv_cache.dtype)
+        return self._packing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PagedKeys:
+    """Prompt keys that stay in blocks, read by FlashAttention through the block table int32 [n]."""
+
+    layers: Sequence[Attention]
+    block_table: Tensor
+    length: int
+    state: Tensor
+    rank_keys: Keys
+    usable: bool
+
+    def attend(self, depth: int, q_BHE: Tensor, scale: float) -> AttentionPart:
+        """See `PromptKeys`."""
+        from vllm.v1.attention.backends.fa_utils import flash_attn_varlen_func, get_flash_attn_version
+
+        layer = self.layers[depth]
+        # As vLLM's own FlashAttention backend takes its cache apart: [blocks, tokens, heads, width] each.
+        key_cache, value_cache = layer.kv_cache.transpose(1, 2).split(layer.head_size, dim=-1)
+        beams = q_BHE.shape[0]
+        output_BHE, lse_HB = flash_attn_varlen_func(
+            q=q_BHE.contiguous(),
+            k=key_cache,
+            v=value_cache,
+            cu_seqlens_q=_int32([0, beams], q_BHE.device),
+            max_seqlen_q=beams,
+            seqused_k=_int32([self.length], q_BHE.device),
+            max_seqlen_k=self.length,
+            softmax_scale=scale,
+            causal=False,
+            block_table=self.block_table.unsqueeze(0),
+            return_softmax_lse=True,
+            fa_version=get_flash_attn_version(head_size=layer.head_size),
+        )
+        return AttentionPart(output_BHE, lse_HB.transpose(0, 1))
+
+
+def _int32(numbers: list[int], device: torch.device) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.int32, device=device)
