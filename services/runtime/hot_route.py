@@ -7,6 +7,7 @@ every other route (keys, error bodies, counting) is done here in a few lines.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from contracts.errors import RankGRError
@@ -42,15 +43,35 @@ class HotAnswer(msgspec.Struct, frozen=True, gc=False):
         return cls(answer.status_code, raw, bytes(answer.body))
 
 
+class LeftToFastAPI(Exception):
+    """Raised by a hot route that is not sure of a request: FastAPI answers it, and reads again what was `read`."""
+
+    def __init__(self, read: Sequence[Message] = ()) -> None:
+        super().__init__("left to FastAPI")
+        self._read = deque(read)
+
+    def again(self, receive: Receive) -> Receive:
+        """What was read, then what follows."""
+
+        async def received() -> Message:
+            return self._read.popleft() if self._read else await receive()
+
+        return received
+
+
 @dataclass(frozen=True, slots=True)
 class HotRoute:
-    """`method` on paths that begin with `prefix`, or are `prefix` where `exact`; counted under `template`."""
+    """`method` on paths that begin with `prefix`, or are `prefix` where `exact`; counted under `template`.
+
+    `answer` mostly answers with `status`.  It may raise LeftToFastAPI where FastAPI has a route for the same path.
+    """
 
     method: str
     prefix: str
     template: str
     answer: Callable[[AsgiScope, Receive], Awaitable[HotAnswer]]
     exact: bool = False
+    status: int = 200
     path_of: Callable[[AsgiScope], bool] = lambda _scope: True
     """A last word on whether a path that begins right is meant."""
 
@@ -74,7 +95,11 @@ class FrontedApp(FastAPI):
         if scope["type"] == "http":
             for hot in self._hot:
                 if hot.route.takes(scope):
-                    await hot(scope, receive, send)
+                    try:
+                        await hot(scope, receive, send)
+                    except LeftToFastAPI as left:
+                        receive = left.again(receive)
+                        break
                     return
         await super().__call__(scope, receive, send)
 
@@ -89,7 +114,7 @@ class _Hot:
         # An open door is not asked.
         self._door = door if door is not None and door.access.keys is not None else None
         self._tallies = tallies
-        self._ok = tallies.requests.labels(route.method, route.template, "200")
+        self._ok = tallies.requests.labels(route.method, route.template, str(route.status))
         self._seconds = tallies.seconds.labels(route.method, route.template)
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -99,6 +124,8 @@ class _Hot:
                 wanted = self._door.paths.get(scope["path"], self._door.scopes)
                 scope[CALLER] = self._door.access.admit(scope["headers"], wanted)
             answer = await self.route.answer(scope, receive)
+        except LeftToFastAPI:
+            raise
         except RankGRError as error:
             answer = HotAnswer.of(answer_of(error))
         except RequestValidationError as error:
@@ -113,7 +140,7 @@ class _Hot:
         start: dict[str, Any] = {"type": "http.response.start", "status": answer.status, "headers": headers}
         await send(start)
         await send({"type": "http.response.body", "body": body})
-        if answer.status == 200:
+        if answer.status == self.route.status:
             self._ok.value += 1
         else:
             self._tallies.requests.labels(self.route.method, self.route.template, str(answer.status)).add()

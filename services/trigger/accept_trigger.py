@@ -7,31 +7,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+
+import msgspec
 
 from contracts.errors import StoreDown
 from contracts.ids import EventId, RequestId, UserId
-from contracts.messages import RecentInteraction, RequestContext, Topic, TriggerRequested
+from contracts.messages import Topic
 from services.gateways.event_stream.port import EventPublisher
 from services.gateways.trigger_ledger.port import Announcement, TriggerLedger
 from services.runtime.clock import Clock
+from services.trigger.asked import TriggerAsked, event_of
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerAsked:
-    """A user's request as the recommendation engine tells it; without `request_id` it gets one."""
-
-    user_id: UserId
-    request_id: RequestId | None = None
-    scene: str | None = None
-    recent: tuple[RecentInteraction, ...] = ()
-    context: RequestContext = field(default_factory=RequestContext)
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerAccepted:
+class TriggerAccepted(msgspec.Struct, frozen=True, gc=False):
     """The event that stands for the request.  `accepted_at` is in Unix milliseconds.
 
     `duplicate`: an earlier call published it already.  `marked`: the ledger knows of it.
@@ -60,33 +51,18 @@ class AcceptTrigger:
 
     async def __call__(self, asked: TriggerAsked) -> TriggerAccepted:
         """Return when the stream has the event."""
-        own = Announcement(event_id=self.new_event_id(), accepted_at=self.clock.now_ms(), published=False)
-        request_id = asked.request_id if asked.request_id is not None else RequestId(own.event_id)
-        claimed = await self._claim(asked.user_id, request_id, own)
+        own = Announcement(self.new_event_id(), self.clock.now_ms(), published=False)
+        user, request = asked.user, asked.request
+        if request is None:
+            request = RequestId(own.event_id)
+        claimed = await self._claim(user, request, own)
         standing = claimed or own
-        accepted = TriggerAccepted(
-            event_id=standing.event_id,
-            request_id=request_id,
-            user_id=asked.user_id,
-            accepted_at=standing.accepted_at,
-            duplicate=standing.published,
-            marked=claimed is not None,
-        )
+        event_id, accepted_at = standing.event_id, standing.accepted_at
         if standing.published:
-            return accepted
-        event = TriggerRequested(
-            event_id=standing.event_id,
-            user_id=asked.user_id,
-            request_id=request_id,
-            accepted_at=standing.accepted_at,
-            scene=asked.scene,
-            recent=asked.recent,
-            context=asked.context,
-        )
-        await self.stream.publish(Topic.TRIGGERS, asked.user_id, event.model_dump_json().encode())
-        if claimed is None:
-            return accepted
-        return replace(accepted, marked=await self._confirm(asked.user_id, request_id))
+            return TriggerAccepted(event_id, request, user, accepted_at, duplicate=True, marked=True)
+        await self.stream.publish(Topic.TRIGGERS, user, event_of(asked, request, event_id, accepted_at))
+        marked = claimed is not None and await self._confirm(user, request)
+        return TriggerAccepted(event_id, request, user, accepted_at, duplicate=False, marked=marked)
 
     async def _claim(self, user: UserId, request: RequestId, own: Announcement) -> Announcement | None:
         try:

@@ -22,7 +22,8 @@ from contracts.ids import (
 )
 from contracts.messages import MAX_RECENT, MAX_SCENE_CHARACTERS, RecentInteraction, RequestContext
 from services.trigger.accept_interactions import InteractionTold
-from services.trigger.accept_trigger import TriggerAccepted, TriggerAsked
+from services.trigger.accept_trigger import TriggerAccepted
+from services.trigger.asked import ContextAsked, RecentAsked, TriggerAsked
 
 MAX_EVENTS = 1000
 
@@ -42,7 +43,8 @@ class TriggerBody(BaseModel):
 
     def asked(self) -> TriggerAsked:
         """The same for the use case."""
-        return TriggerAsked(self.user_id, self.request_id, self.scene, self.recent, self.context)
+        recent = tuple(RecentAsked(one.item_id, one.behavior, one.timestamp) for one in self.recent)
+        return TriggerAsked(self.user_id, self.request_id, self.scene, recent, ContextAsked(self.context.device))
 
 
 class TriggerAnswer(BaseModel):

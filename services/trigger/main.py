@@ -10,18 +10,22 @@ from fastapi import FastAPI
 
 from services.gateways.event_stream.chosen import open_stream
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
+from services.runtime.admission import Admission
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.event_ids import uuid7_ids
 from services.runtime.gate import Door
 from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
+from services.runtime.rate_limit import RateLimit
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
 from services.trigger.accept_interactions import AcceptInteractions
 from services.trigger.accept_trigger import AcceptTrigger
 from services.trigger.api import create_api
+from services.trigger.metrics import TriggerMetrics
 from services.trigger.settings import TriggerSettings
+from services.trigger.take_trigger import TakeTrigger
 
 NAME = "trigger"
 
@@ -39,16 +43,30 @@ def create(settings: TriggerSettings) -> FastAPI:
         await stream.close()
         await ledger.close()
 
+    registry = new_registry()
+    metrics, admission = TriggerMetrics(registry), Admission(settings.at_once)
+    metrics.watch(admission)
     return create_api(
-        AcceptTrigger(ledger, stream, clock, new_event_id),
+        TakeTrigger(
+            AcceptTrigger(ledger, stream, clock, new_event_id),
+            clock,
+            metrics,
+            admission,
+            per_user=_limit("user", settings.user_per_s, settings.user_burst),
+            per_key=_limit("API key", settings.key_per_s, settings.key_burst),
+        ),
         AcceptInteractions(stream, new_event_id),
         # Without the ledger triggers are accepted all the same: it does not decide about readiness.
         ready=stream.ping,
-        registry=new_registry(),
+        registry=registry,
         door=Door.of(access_by(settings.api_keys_file), Scope.TRIGGER),
         lifespan=lifespan,
         max_body_bytes=settings.max_body_bytes,
     )
+
+
+def _limit(whose: str, per_s: float, burst: int) -> RateLimit | None:
+    return RateLimit(whose, per_s, burst) if per_s else None
 
 
 def main() -> None:

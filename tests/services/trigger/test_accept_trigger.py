@@ -17,7 +17,8 @@ from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
 from services.gateways.trigger_ledger.port import Announcement, TriggerLedger
 from services.runtime.clock import ManualClock
 from services.runtime.event_ids import uuid7_ids
-from services.trigger.accept_trigger import AcceptTrigger, TriggerAsked
+from services.trigger.accept_trigger import AcceptTrigger
+from services.trigger.asked import ContextAsked, RecentAsked, TriggerAsked
 
 USER = UserId("u")
 REQUEST = RequestId("r-1")
@@ -74,8 +75,8 @@ async def published(stream: MemoryEventStream) -> list[TriggerRequested]:
 async def test_a_trigger_reaches_the_stream_with_all_that_was_told() -> None:
     clock = ManualClock()
     stream = MemoryEventStream(clock)
-    recent = (RecentInteraction(item_id=ItemId(7), behavior=Behavior.CLICK, timestamp=5),)
-    context = RequestContext(device="mobile")
+    recent = (RecentAsked(ItemId(7), Behavior.CLICK, 5),)
+    context = ContextAsked("mobile")
     accepted = await accepting(MemoryTriggerLedger(clock), stream, clock)(
         TriggerAsked(USER, REQUEST, "home", recent, context)
     )
@@ -86,8 +87,8 @@ async def test_a_trigger_reaches_the_stream_with_all_that_was_told() -> None:
         request_id=REQUEST,
         accepted_at=clock.now_ms(),
         scene="home",
-        recent=recent,
-        context=context,
+        recent=(RecentInteraction(item_id=ItemId(7), behavior=Behavior.CLICK, timestamp=5),),
+        context=RequestContext(device="mobile"),
     )
     assert accepted.marked
     assert not accepted.duplicate

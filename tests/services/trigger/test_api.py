@@ -20,11 +20,14 @@ from contracts.messages import InteractionRecorded, Topic, TriggerRequested
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.gateways.event_stream.port import EventPublisher
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
+from services.runtime.admission import Admission
 from services.runtime.clock import ManualClock
 from services.runtime.event_ids import uuid7_ids
 from services.trigger.accept_interactions import AcceptInteractions
 from services.trigger.accept_trigger import AcceptTrigger
 from services.trigger.api import create_api
+from services.trigger.metrics import TriggerMetrics
+from services.trigger.take_trigger import TakeTrigger
 
 CLICK = {"item_id": 7, "behavior": "click", "timestamp": 1763769600000}
 EVENT = CLICK | {"user_id": "42"}
@@ -38,12 +41,13 @@ class DownStream:
 
 
 def app_over(stream: EventPublisher, ready: MemoryEventStream, clock: ManualClock) -> FastAPI:
-    new_event_id = uuid7_ids(clock, Random(7))
+    new_event_id, registry = uuid7_ids(clock, Random(7)), CollectorRegistry()
+    accept = AcceptTrigger(MemoryTriggerLedger(clock), stream, clock, new_event_id)
     return create_api(
-        AcceptTrigger(MemoryTriggerLedger(clock), stream, clock, new_event_id),
+        TakeTrigger(accept, clock, TriggerMetrics(registry), Admission(64)),
         AcceptInteractions(stream, new_event_id),
         ready=ready.ping,
-        registry=CollectorRegistry(),
+        registry=registry,
     )
 
 
