@@ -46,7 +46,7 @@ def create(settings: HistorySettings) -> FastAPI:
         settings.redis_url, keep=settings.keep, drop_block=settings.drop_block, ttl_s=settings.ttl_s
     )
     effect = ConsumeInteractions(RememberInteractions(histories), HistoryMetrics(registry))
-    watch = Watch(Topic.INTERACTIONS, GROUP, ConsumeMetrics(registry))
+    watch = Watch(Topic.INTERACTIONS, GROUP, ConsumeMetrics(registry), SystemClock())
 
     async def loop(stop: asyncio.Event) -> None:
         consumer = stream.consumer(Topic.INTERACTIONS, GROUP, f"{socket.gethostname()}-{os.getpid()}")

@@ -17,8 +17,9 @@ from contracts.messages import Topic
 from model.bundle.prompt_side import PromptSide, read_prompt_side
 from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.event_stream.chosen import open_stream
+from services.gateways.event_stream.counted import CountedPublisher, PublishMetrics
 from services.gateways.event_stream.limits import StreamLimits
-from services.gateways.event_stream.port import EventStream
+from services.gateways.event_stream.port import EventPublisher, EventStream
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_redis import RedisHiddenItems
 from services.gateways.history.in_redis import RedisHistoryStore
@@ -80,8 +81,9 @@ def create(
     side = side or read_prompt_side(settings.bundle)
     metrics = PrecomputeMetrics(registry)
     outside = _connect(settings, engine or _engines(settings, metrics))
-    watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry))
-    effect = ConsumeTriggers(_verb(settings, side, outside), metrics)
+    watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry), SystemClock())
+    publisher = CountedPublisher(outside.stream, PublishMetrics(registry))
+    effect = ConsumeTriggers(_verb(settings, side, outside, publisher), metrics)
     beside = ConsumeBeside(lambda stop: _consume(settings, outside.stream, effect, watch, stop))
 
     @asynccontextmanager
@@ -144,14 +146,16 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
     )
 
 
-def _verb(settings: PrecomputeSettings, side: PromptSide, outside: _Outside) -> PrecomputeCandidates:
+def _verb(
+    settings: PrecomputeSettings, side: PromptSide, outside: _Outside, publisher: EventPublisher
+) -> PrecomputeCandidates:
     return PrecomputeCandidates(
         histories=outside.histories,
         ledger=outside.ledger,
         item_filter=HiddenFilter(side.catalog, lambda: outside.hidden.now.items),
         engine=outside.engine,
         store=outside.store,
-        stream=outside.stream,
+        stream=publisher,
         clock=SystemClock(),
         prompt_of=PromptOfUser(side.prompt_format, side.catalog, side.manifest.catalog_version),
         limits=Limits(

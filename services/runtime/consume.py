@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from prometheus_client import CollectorRegistry
 
 from contracts.errors import RankGRError, StreamDown
+from services.runtime.clock import Clock
 from services.runtime.telemetry import counter, gauge, histogram
 
 RECEIVE_WAIT_S = 0.5
@@ -27,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Received(Protocol):
-    """What the loop reads of a delivery; `attempt` counts from 1."""
+    """What the loop reads of a delivery; `attempt` counts from 1, `published_at` is in Unix ms, 0 for unknown."""
 
     @property
     def topic(self) -> str: ...
@@ -35,6 +36,8 @@ class Received(Protocol):
     def key(self) -> str: ...
     @property
     def attempt(self) -> int: ...
+    @property
+    def published_at(self) -> int: ...
 
 
 D = TypeVar("D", bound=Received)
@@ -62,6 +65,9 @@ class ConsumeMetrics:
             (*labels, "outcome"),
         )
         self.seconds = histogram(registry, "rankgr_stream_effect_seconds", "Time of one delivery's effect.", labels)
+        self.queued = histogram(
+            registry, "rankgr_stream_queue_seconds", "Time from a message's publication to its first delivery.", labels
+        )
         self.in_flight = gauge(registry, "rankgr_stream_in_flight", "Effects running now.", labels)
         self.lag = gauge(registry, "rankgr_stream_lag", "Messages that the group has not acknowledged.", labels)
         self.outages = counter(registry, "rankgr_stream_outages", "Calls to the event stream that failed.", labels)
@@ -74,6 +80,7 @@ class Watch:
     topic: str
     group: str
     metrics: ConsumeMetrics
+    clock: Clock
 
 
 async def consume(  # noqa: PLR0913 - each is a decision of its own that only the caller can take
@@ -149,6 +156,7 @@ class _Loop(Generic[D]):
     async def _settle(self, delivery: D) -> None:
         """Let one delivery take effect and tell the stream; what it does not hear, it delivers again."""
         began = perf_counter()
+        self._note_queued(delivery)
         reason, final = await self._failure_of(delivery)
         self._note_effect(perf_counter() - began)
         try:
@@ -185,6 +193,12 @@ class _Loop(Generic[D]):
         self.lag_due = now + LAG_EVERY_S
         lag = await self.consumer.lag()
         self.watch.metrics.lag.labels(self.watch.topic, self.watch.group).set(lag)
+
+    def _note_queued(self, delivery: D) -> None:
+        if self.watch is not None and delivery.attempt == 1 and delivery.published_at:
+            # The stream's clock may be ahead of ours.
+            waited_ms = max(0, self.watch.clock.now_ms() - delivery.published_at)
+            self.watch.metrics.queued.labels(self.watch.topic, self.watch.group).observe(waited_ms / 1000)
 
     def _note_in_flight(self) -> None:
         if self.watch is not None:

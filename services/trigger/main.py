@@ -9,6 +9,8 @@ from random import SystemRandom
 from fastapi import FastAPI
 
 from services.gateways.event_stream.chosen import open_stream
+from services.gateways.event_stream.counted import CountedPublisher, PublishMetrics
+from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.runtime.admission import Admission
 from services.runtime.auth import Scope
@@ -32,10 +34,11 @@ NAME = "trigger"
 
 def create(settings: TriggerSettings) -> FastAPI:
     """The app; it connects when it is first used, and its lifespan frees the connections.  Raises BadKeyFile."""
-    clock = SystemClock()
+    clock, registry = SystemClock(), new_registry()
     new_event_id = uuid7_ids(clock, SystemRandom())
     stream = open_stream(settings, clock)
-    ledger = RedisTriggerLedger.connect(settings.redis_url, ttl_s=settings.request_ttl_s)
+    publisher = CountedPublisher(stream, PublishMetrics(registry))
+    ledger = RedisTriggerLedger.connect(settings.redis_url, ttl_s=settings.request_ttl_s, watch=LinkMetrics(registry))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -43,19 +46,19 @@ def create(settings: TriggerSettings) -> FastAPI:
         await stream.close()
         await ledger.close()
 
-    registry = new_registry()
     metrics, admission = TriggerMetrics(registry), Admission(settings.at_once)
     metrics.watch(admission)
+    take_trigger = TakeTrigger(
+        AcceptTrigger(ledger, publisher, clock, new_event_id),
+        clock,
+        metrics,
+        admission,
+        per_user=_limit("user", settings.user_per_s, settings.user_burst),
+        per_key=_limit("API key", settings.key_per_s, settings.key_burst),
+    )
     return create_api(
-        TakeTrigger(
-            AcceptTrigger(ledger, stream, clock, new_event_id),
-            clock,
-            metrics,
-            admission,
-            per_user=_limit("user", settings.user_per_s, settings.user_burst),
-            per_key=_limit("API key", settings.key_per_s, settings.key_burst),
-        ),
-        AcceptInteractions(stream, new_event_id),
+        take_trigger,
+        AcceptInteractions(publisher, new_event_id),
         # Without the ledger triggers are accepted all the same: it does not decide about readiness.
         ready=stream.ping,
         registry=registry,

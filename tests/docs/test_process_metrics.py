@@ -10,17 +10,30 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.engine.metrics import EngineMetrics
+from services.gateways.event_stream.counted import PublishMetrics
 from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.history.metrics import HistoryMetrics
 from services.precompute.metrics import PrecomputeMetrics
 from services.retrieval.metrics import RetrievalMetrics
+from services.runtime.consume import ConsumeMetrics
+from services.runtime.http_metrics import HttpTallies
 from services.runtime.tallies import CountTally, SpreadTally
 from services.trigger.metrics import TriggerMetrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 KINDS: tuple[type[Counter | Gauge | Histogram], ...] = (Counter, Gauge, Histogram)
 TALLIES = (CountTally, SpreadTally)
-PROCESSES = (TriggerMetrics, HistoryMetrics, PrecomputeMetrics, EngineMetrics, RetrievalMetrics, LinkMetrics)
+PROCESSES = (
+    TriggerMetrics,
+    HistoryMetrics,
+    PrecomputeMetrics,
+    EngineMetrics,
+    RetrievalMetrics,
+    LinkMetrics,
+    PublishMetrics,
+    ConsumeMetrics,
+    HttpTallies,
+)
 
 
 def told() -> dict[str, tuple[str, frozenset[str]]]:

@@ -36,7 +36,7 @@ class _Log:
     """One topic: messages by number, its groups, and whom to wake when one comes."""
 
     next_id: int = 0
-    messages: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    messages: dict[int, tuple[str, bytes, int]] = field(default_factory=dict)
     groups: dict[str, _Group] = field(default_factory=dict)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -63,7 +63,7 @@ class MemoryEventStream:
 
     async def dead_letters(self, most: int) -> list[bytes]:
         """See the port."""
-        letters = [payload for _key, payload in self._log(Topic.DEAD_LETTERS).messages.values()]
+        letters = [payload for _key, payload, _published_at in self._log(Topic.DEAD_LETTERS).messages.values()]
         return letters[max(0, len(letters) - most) :]
 
     async def close(self) -> None:
@@ -74,7 +74,7 @@ class MemoryEventStream:
 
     def _append(self, topic: str, key: str, payload: bytes) -> None:
         log = self._log(topic)
-        log.messages[log.next_id] = (key, payload)
+        log.messages[log.next_id] = (key, payload, self._clock.now_ms())
         log.next_id += 1
         most = self._limits.keep_dead_letters if topic == Topic.DEAD_LETTERS else self._limits.keep_at_most
         while len(log.messages) > most:
@@ -155,8 +155,8 @@ class MemoryConsumer:
         attempt = before.attempt + 1 if before else 1
         due_ms = now + round(self._stream._limits.retry_after_s * 1000)
         self._place.pending[number] = _Pending(self._member, attempt, due_ms)
-        key, payload = self._log.messages[number]
-        return Delivery(self._topic, key, payload, attempt, str(number))
+        key, payload, published_at = self._log.messages[number]
+        return Delivery(self._topic, key, payload, attempt, str(number), published_at)
 
     def _until_due_s(self) -> float:
         dues = [pending.due_ms for pending in self._place.pending.values()]

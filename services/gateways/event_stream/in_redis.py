@@ -14,9 +14,13 @@ from redis.asyncio import Redis
 
 from contracts.errors import StreamDown
 from contracts.messages import Topic
+from services.gateways.event_stream.in_flight import InFlight
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.event_stream.redis_consumer import BLOCK_S, PATIENCE_S, RedisConsumer, stream_key
-from services.gateways.redis_link import RedisTimes, connect_redis, failing_as
+from services.gateways.redis_link import RedisTimes, connect_redis, failing_as, place_of
+from services.gateways.redis_link.link_errors import LinkFailed
+from services.gateways.redis_link.mux import MuxRedis
+from services.gateways.redis_link.resp import shape
 from services.runtime.clock import Clock
 
 # One look at a topic's length per so many of our own messages is enough to see it filling up.
@@ -29,16 +33,26 @@ _log = logging.getLogger(__name__)
 class RedisEventStream:
     """Keys `rankgr:stream:TOPIC`; entries have the fields `key` and `payload`."""
 
-    def __init__(
-        self, redis: Redis, url: str, clock: Clock, limits: StreamLimits, times: RedisTimes, random: Random
+    def __init__(  # noqa: PLR0913 - `connect` alone calls it
+        self,
+        redis: Redis,
+        mux: MuxRedis,
+        url: str,
+        clock: Clock,
+        limits: StreamLimits,
+        times: RedisTimes,
+        random: Random,
     ) -> None:
         self._redis = redis
+        self._mux = mux
         self._url = url
         self._clock = clock
         self._limits = limits
         self._times = times
         self._random = random
+        self._in_flight = InFlight()
         self._published = 0
+        self._adding: dict[str, bytes] = {}
 
     @classmethod
     def connect(
@@ -52,19 +66,29 @@ class RedisEventStream:
     ) -> RedisEventStream:
         """A stream that connects on its first call."""
         times = times or RedisTimes()
-        return cls(connect_redis(url, times), url, clock, limits or StreamLimits(), times, random or SystemRandom())
+        random = random or SystemRandom()
+        mux = MuxRedis.connect(url, times, random=random)
+        return cls(connect_redis(url, times), mux, url, clock, limits or StreamLimits(), times, random)
 
     async def publish(self, topic: str, key: str, payload: bytes) -> None:
-        """See the port."""
-        with failing_as(StreamDown, self._url):
-            await self._redis.xadd(
-                stream_key(topic),
-                {"key": key, "payload": payload},
-                maxlen=self._limits.keep_at_most,
-                approximate=True,
-            )
-            self._published += 1
-            if self._published % _LOOK_EVERY == 0:
+        """See the port.  All publications of a moment go out together, on one connection."""
+        place, user = stream_key(topic).encode(), key.encode()
+        adding = self._adding.get(topic)
+        if adding is None:
+            most = b"%d" % self._limits.keep_at_most
+            head = (b"XADD", place, b"MAXLEN", b"~", most, b"*", b"payload")
+            adding = self._adding[topic] = shape(*head, open_parts=3)
+        size = len(payload) + len(user)
+        self._in_flight.begin(size)
+        try:
+            await self._mux.ask(place, adding % (len(payload), payload, 3, b"key", len(user), user))
+        except LinkFailed as error:
+            raise StreamDown(f"redis at {place_of(self._url)}: {error}") from error
+        finally:
+            self._in_flight.end(size)
+        self._published += 1
+        if self._published % _LOOK_EVERY == 0:
+            with failing_as(StreamDown, self._url):
                 await self._look_at(topic)
 
     def consumer(self, topic: str, group: str, member: str) -> RedisConsumer:
@@ -79,9 +103,11 @@ class RedisEventStream:
         return RedisConsumer(redis, self._url, self._clock, self._limits, (topic, group, member), self._random)
 
     async def ping(self) -> None:
-        """See the port."""
-        with failing_as(StreamDown, self._url):
-            await self._redis.ping()
+        """See the port.  Asked where publications go: a breaker that is open counts."""
+        try:
+            await self._mux.ping()
+        except LinkFailed as error:
+            raise StreamDown(f"redis at {place_of(self._url)}: {error}") from error
 
     async def dead_letters(self, most: int) -> list[bytes]:
         """See the port."""
@@ -91,6 +117,7 @@ class RedisEventStream:
 
     async def close(self) -> None:
         """See the port."""
+        await self._mux.close()
         await self._redis.aclose()
 
     async def _look_at(self, topic: str) -> None:

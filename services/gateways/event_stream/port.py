@@ -14,7 +14,8 @@ from typing import Protocol
 class Delivery:
     """One message handed to one consumer of a group; `attempt` counts from 1.
 
-    `receipt` is the adapter's own handle; nobody else reads it.
+    `receipt` is the adapter's own handle; nobody else reads it.  `published_at`: Unix milliseconds by the stream's
+    own clock, 0 where it does not say.
     """
 
     topic: str
@@ -22,6 +23,7 @@ class Delivery:
     payload: bytes
     attempt: int
     receipt: str
+    published_at: int = 0
 
 
 class EventPublisher(Protocol):

@@ -220,7 +220,10 @@ class RedisConsumer:
 
     def _delivery(self, number: bytes, fields: dict[bytes, bytes], attempt: int) -> Delivery:
         key = fields.get(b"key", b"").decode(errors="backslashreplace")
-        return Delivery(self._topic, key, fields.get(b"payload", b""), attempt, number.decode())
+        receipt = number.decode()
+        # The server numbers entries by its clock.
+        published_at = int(receipt.partition("-")[0])
+        return Delivery(self._topic, key, fields.get(b"payload", b""), attempt, receipt, published_at)
 
     async def _age(self, numbers: list[Any], age_ms: int) -> None:
         """Let these look as if delivered `age_ms` ago; JUSTID leaves their attempts uncounted."""

@@ -24,7 +24,7 @@ from services.gateways.redis_link.failing import without_password
 from services.gateways.redis_link.link_errors import LinkFailed, Reason
 from services.gateways.redis_link.mux_connection import Reply
 from services.gateways.redis_link.mux_node import LinkWatch, MuxNode, NodeTimes, greeting_of
-from services.gateways.redis_link.resp import Part, command
+from services.gateways.redis_link.resp import Part, command, shape
 from services.runtime.redis_url import Address, Cluster, OneServer, RedisPlace, Sentinels, parse_redis_url
 
 # How often a cluster may be asked anew who has which slots.
@@ -57,6 +57,10 @@ class Script:
     def of(cls, text: str) -> Script:
         """The script with this text."""
         return cls(text.encode(), hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest().encode())
+
+    def shape(self, keys: int, arguments: int) -> bytes:
+        """A call with all of these left open (see `resp.shape`)."""
+        return shape(b"EVALSHA", self.digest, b"%d" % keys, open_parts=keys + arguments)
 
 
 class MuxRedis:
@@ -91,6 +95,16 @@ class MuxRedis:
         reply = await self._router.ask(keys[0], command(b"EVALSHA", script.digest, *asked), 1)
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
             return await self.ask(keys[0], command(b"EVAL", script.text, *asked))
+        return self._checked(reply)
+
+    async def call(self, script: Script, key: bytes, call: bytes) -> Reply:
+        """The reply to a script's call, put together by the caller (`Script.shape`); `key` is one of its keys."""
+        reply = await self._router.ask(key, call, 1)
+        if type(reply) is bytes:
+            return reply
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            await self.ask(key, command(b"SCRIPT", b"LOAD", script.text))
+            reply = await self._router.ask(key, call, 1)
         return self._checked(reply)
 
     async def ping(self) -> None:

@@ -230,7 +230,7 @@ async def test_the_loop_reports_what_became_of_its_deliveries(
     stream: MemoryEventStream, consumer: MemoryConsumer
 ) -> None:
     registry = CollectorRegistry()
-    watch = Watch("triggers", "precompute", ConsumeMetrics(registry))
+    watch = Watch("triggers", "precompute", ConsumeMetrics(registry), SystemClock())
     for payload in (b"good", b"poison", b"tired"):
         await stream.publish("triggers", "u", payload)
 
@@ -246,5 +246,6 @@ async def test_the_loop_reports_what_became_of_its_deliveries(
         labels = {**place, "outcome": outcome}
         assert registry.get_sample_value("rankgr_stream_deliveries_total", labels) == count
     assert registry.get_sample_value("rankgr_stream_effect_seconds_count", place) == 4
+    assert registry.get_sample_value("rankgr_stream_queue_seconds_count", place) == 3, "a second delivery did not wait"
     assert registry.get_sample_value("rankgr_stream_in_flight", place) == 0
     assert registry.get_sample_value("rankgr_stream_lag", place) is not None

@@ -21,11 +21,11 @@ from contracts.messages import MAX_RECENT, Topic, TriggerRequested
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
 from services.runtime.admission import Admission
-from services.runtime.auth import Scope
+from services.runtime.auth import KeyId, Scope
 from services.runtime.clock import ManualClock
 from services.runtime.event_ids import uuid7_ids
 from services.runtime.gate import Door
-from services.runtime.key_file import KeyId, access_by, new_key
+from services.runtime.key_file import access_by, new_key
 from services.runtime.rate_limit import RateLimit
 from services.trigger.accept_interactions import AcceptInteractions
 from services.trigger.accept_trigger import AcceptTrigger
@@ -132,9 +132,9 @@ def test_the_event_is_the_one_that_the_contract_describes(content: dict[str, Any
     written = event_of(asked, asked.request_id or "r", "e", 5)
     said = TriggerBody.model_validate(json.loads(body))
     event = TriggerRequested(
-        event_id="e",  # type: ignore[arg-type]
+        event_id="e",
         user_id=said.user_id,
-        request_id=said.request_id or "r",  # type: ignore[arg-type]
+        request_id=said.request_id or "r",
         accepted_at=5,
         scene=said.scene,
         recent=said.recent,

@@ -18,6 +18,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 LONGEST_NOTE = 4000
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A message as it came; `published_at` in Unix milliseconds."""
+
+    partition: int
+    offset: int
+    key: bytes
+    payload: bytes
+    published_at: int = 0
+
+
 @dataclass(slots=True)
 class Held:
     """A message that is not settled.  `attempt`: how often it was delivered, by anybody."""
@@ -25,6 +36,7 @@ class Held:
     offset: int
     key: bytes
     payload: bytes
+    published_at: int
     attempt: int
     due_s: float = 0.0
     delivered: bool = False
@@ -69,15 +81,16 @@ class PartitionBook:
         book._attempts = {low + n: attempts for n, attempts in read.a.items()}
         return book
 
-    def take_in(self, offset: int, key: bytes, payload: bytes) -> Held | None:
+    def take_in(self, fetched: Fetched) -> Held | None:
         """A fetched message, to be delivered; None where it is settled or known already."""
+        offset = fetched.offset
         if offset < self.end:
             return None
         self.end = offset + 1
         if offset in self._settled:
             return None
         before = self._attempts.pop(offset, 1) if offset < self._delivered_to else 0
-        held = Held(offset, key, payload, before)
+        held = Held(offset, fetched.key, fetched.payload, fetched.published_at, before)
         self.held[offset] = held
         return held
 

@@ -214,7 +214,7 @@ class KafkaConsumer:
         self._generation = polled.generation
         self._settled = polled.settled
         for one in polled.messages:
-            self._desk.take_in(one.partition, one.offset, one.key, one.payload)
+            self._desk.take_in(one)
         if polled.messages:
             self._news.set()
 
@@ -238,7 +238,7 @@ class KafkaConsumer:
 
     def _delivery(self, handed: Handed) -> Delivery:
         key = handed.key.decode(errors="backslashreplace")
-        return Delivery(self._seat.topic, key, handed.payload, handed.attempt, str(handed.receipt))
+        return Delivery(self._seat.topic, key, handed.payload, handed.attempt, str(handed.receipt), handed.published_at)
 
     def _moved(self, delivery: Delivery) -> StreamDown:
         _log.debug("settled too late", extra={"topic": delivery.topic, "receipt": delivery.receipt})

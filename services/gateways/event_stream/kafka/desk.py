@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 
-from services.gateways.event_stream.kafka.book import Held, PartitionBook
+from services.gateways.event_stream.kafka.book import Fetched, Held, PartitionBook
 
 # So many reminders of messages that are settled may lie about before they are cleared away.
 _SLACK = 1000
@@ -41,6 +41,7 @@ class Handed:
     receipt: Receipt
     key: bytes
     payload: bytes
+    published_at: int
     attempt: int
 
 
@@ -92,16 +93,16 @@ class Desk:
             self._forget(held)
         spell.book.catch_up(low)
 
-    def take_in(self, partition: int, offset: int, key: bytes, payload: bytes) -> None:
+    def take_in(self, fetched: Fetched) -> None:
         """A message that was fetched.  Nothing for a partition that this member does not have."""
-        spell = self._spells.get(partition)
+        spell = self._spells.get(fetched.partition)
         if spell is None:
             return
-        held = spell.book.take_in(offset, key, payload)
+        held = spell.book.take_in(fetched)
         if held is not None:
             self._held += 1
             self._bytes += held.size
-            self._fresh.append((partition, spell.number, held))
+            self._fresh.append((fetched.partition, spell.number, held))
 
     def hand_out(self, most: int, now_s: float, again_s: float) -> list[Handed]:
         """At most `most` messages, those due again first; unless settled, each is due again `again_s` from now."""
@@ -155,7 +156,8 @@ class Desk:
             return
         attempt = spell.book.deliver(held, due_s)
         self._remind(due_s, partition, number, held)
-        handed.append(Handed(Receipt(partition, held.offset, number), held.key, held.payload, attempt))
+        receipt = Receipt(partition, held.offset, number)
+        handed.append(Handed(receipt, held.key, held.payload, held.published_at, attempt))
 
     def _remind(self, due_s: float, partition: int, number: int, held: Held) -> None:
         heapq.heappush(self._due, (due_s, next(self._order), partition, number, held))

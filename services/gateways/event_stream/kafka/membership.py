@@ -18,6 +18,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.net.compat import KafkaNetClient
 from kafka.structs import MemberState
 
+from services.gateways.event_stream.kafka.book import Fetched
 from services.gateways.event_stream.kafka.link import FAILURES
 from services.gateways.event_stream.kafka.place import KafkaPlace
 
@@ -30,16 +31,6 @@ FETCHED_AT_ONCE = 200
 FETCH_BYTES = 4 * 1024 * 1024
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A message of one of this member's partitions."""
-
-    partition: int
-    offset: int
-    key: bytes
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +149,7 @@ class Membership:
             self._consumer.resume(*mine)
         found = self._consumer.poll(timeout_ms=round(POLL_S * 1000))
         messages = tuple(
-            Fetched(record.partition, record.offset, record.key or b"", record.value or b"")
+            Fetched(record.partition, record.offset, record.key or b"", record.value or b"", record.timestamp)
             for records in found.values()
             for record in records
         )

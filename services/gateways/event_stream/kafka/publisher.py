@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from kafka import errors as kafka_errors
 
-from contracts.errors import StreamBusy, StreamDown
+from contracts.errors import StreamDown
+from services.gateways.event_stream.in_flight import InFlight
 from services.gateways.event_stream.kafka.failing import down
 from services.gateways.event_stream.kafka.leaders import Leaders
 from services.gateways.event_stream.kafka.link import FAILURES, Batch, KafkaLink, Outcome
@@ -93,25 +94,21 @@ class KafkaPublisher:
         self._timer: asyncio.TimerHandle | None = None
         self._last_failure: BaseException = TimeoutError()
         self._batch_bytes = MOST_BATCH_BYTES
-        self._events = 0
-        self._bytes = 0
+        self._in_flight = InFlight(limits.most_events, limits.most_bytes)
 
     @property
     def in_flight(self) -> int:
         """Events that are neither acknowledged nor given up."""
-        return self._events
+        return self._in_flight.events
 
     async def publish(self, topic: str, key: bytes, payload: bytes) -> None:
         """Return when the brokers have it.  Raises StreamDown, and StreamBusy above the bounds."""
         size = len(key) + len(payload) + RECORD_OVERHEAD
-        if self._events >= self._limits.most_events or self._bytes + size > self._limits.most_bytes:
-            raise StreamBusy(self._events)
         if size + OVERHEAD > MOST_BATCH_BYTES:
             raise down(self._place, kafka_errors.MessageSizeTooLargeError())
+        self._in_flight.begin(size)
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        self._events += 1
-        self._bytes += size
         try:
             leaders = self._leaders.of(topic, now_s) or await self._learn(topic)
             entry = _Entry(key, payload, size, loop.create_future())
@@ -119,8 +116,7 @@ class KafkaPublisher:
             self._watch(loop, now_s + self._limits.within_s, entry.settled)
             await entry.settled
         finally:
-            self._events -= 1
-            self._bytes -= size
+            self._in_flight.end(size)
 
     async def close(self) -> None:
         """Give up what waits."""

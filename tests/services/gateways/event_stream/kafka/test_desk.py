@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.gateways.event_stream.kafka.book import Fetched
 from services.gateways.event_stream.kafka.desk import Desk, Receipt
 
 AGAIN_S = 10.0
@@ -19,7 +20,7 @@ def desk() -> Desk:
 
 def put(desk: Desk, partition: int, *offsets: int) -> None:
     for offset in offsets:
-        desk.take_in(partition, offset, b"key", b"%d:%d" % (partition, offset))
+        desk.take_in(Fetched(partition, offset, b"key", b"%d:%d" % (partition, offset)))
 
 
 def handed(desk: Desk, most: int, now_s: float) -> list[tuple[bytes, int]]:
@@ -88,7 +89,7 @@ def test_it_says_when_it_is_full_by_number_or_by_size(desk: Desk) -> None:
     fullness.append(desk.full)
     desk.settle(desk.hand_out(1, 0.0, AGAIN_S)[0].receipt)
     fullness.append(desk.full)
-    desk.take_in(0, 3, b"", bytes(10_000))
+    desk.take_in(Fetched(0, 3, b"", bytes(10_000)))
     fullness.append(desk.full)
     desk.keep_only(set())
     fullness.append(desk.full)
