@@ -19,20 +19,23 @@ from services.engine.settings import EngineSettings
 from services.runtime.settings import read_settings
 
 NOT_FINITE, RAISES, KILLS = "hour:1", "hour:2", "hour:3"
+# How the two tokens are known by their embeddings: what no training arrives at, exact in every number format.
+RAISING, KILLING = 2.0**100, 2.0**101
 
 
 class FaultyDevice:
-    """Stands before the embedding, as an accelerator does that fails on what it is given."""
+    """Stands before the first layer, as an accelerator does that fails on what it is given.
 
-    def __init__(self, raises: int, kills: int) -> None:
-        self._raises = raises
-        self._kills = kills
+    There, and not before the embedding: whatever form of the network decodes, its layers' norms are these modules.
+    """
+
+    def __init__(self) -> None:
         self._dead = False
 
     def __call__(self, _module: nn.Module, given: tuple[Tensor, ...]) -> None:
-        seen = set(given[0].reshape(-1).tolist())
-        self._dead = self._dead or self._kills in seen
-        if self._dead or self._raises in seen:
+        first = given[0][..., 0]
+        self._dead = self._dead or bool((first == KILLING).any())
+        if self._dead or bool((first == RAISING).any()):
             raise RuntimeError("an illegal memory access was encountered")
 
 
@@ -45,8 +48,11 @@ class FaultyBundle(Bundle):
         # Not super(): a dataclass with slots is another class than the one that this method was written in.
         network = Bundle.network(self)
         with torch.no_grad():
-            network.model.embed_tokens.weight[token_of[NOT_FINITE]] = torch.nan
-        network.model.embed_tokens.register_forward_pre_hook(FaultyDevice(token_of[RAISES], token_of[KILLS]))
+            embedding = network.model.embed_tokens.weight
+            embedding[token_of[NOT_FINITE]] = torch.nan
+            embedding[token_of[RAISES], 0] = RAISING
+            embedding[token_of[KILLS], 0] = KILLING
+        network.stack()[0].input_layernorm.register_forward_pre_hook(FaultyDevice())
         return network
 
 
