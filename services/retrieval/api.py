@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode
+from functools import lru_cache
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,7 @@ from starlette.types import Receive
 from starlette.types import Scope as AsgiScope
 
 from contracts.errors import CursorGone
+from contracts.ids import UserId
 from services.retrieval.answer import json_of, msgpack_of
 from services.retrieval.formats import Format, format_of
 from services.retrieval.hide_items import HiddenAnswer, HiddenBody, HideItems
@@ -32,7 +34,29 @@ from services.runtime.http import Lifespan, create_app
 from services.runtime.http_errors import ErrorAnswer, status_of
 
 HIDDEN_PATH = "/items/hidden"
-_WRITE = {Format.JSON: json_of, Format.MSGPACK: msgpack_of, Format.PACKED: packed_of}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one form of answer is written, and named in headers; looked up once and then kept with the header's value."""
+
+    write: Callable[[UserId, Outcome], bytes]
+    content_type: tuple[bytes, bytes]
+    mark: str
+
+
+_FORMS = {
+    Format.JSON: _Form(json_of, (b"content-type", Format.JSON.encode()), "j"),
+    Format.MSGPACK: _Form(msgpack_of, (b"content-type", Format.MSGPACK.encode()), "m"),
+    Format.PACKED: _Form(packed_of, (b"content-type", Format.PACKED.encode()), "b"),
+}
+_JSON = _FORMS[Format.JSON]
+_VARY, _CACHE = (b"vary", b"accept"), (b"cache-control", b"private, no-cache")
+
+
+@lru_cache(maxsize=256)
+def _form_of(accept: bytes) -> _Form:
+    return _FORMS[format_of(accept)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +95,7 @@ class RetrieveAnswers:
         self.metrics.note(outcome, self.clock.monotonic_s() - began_s)
         if not isinstance(outcome, Fallback) and outcome.masking in (Masking.READY, Masking.WAITED):
             self.metrics.note_masked(outcome.head.triggered_at, outcome.head.generated_at, asked_at)
-        form = format_of(accept) if accept is not None else Format.JSON
-        return self._written(asked, outcome, form, known)
+        return self._written(asked, outcome, _JSON if accept is None else _form_of(accept), known)
 
     async def _outcome(self, asked: PageAsked) -> Outcome:
         if asked.wait_s > 0:
@@ -94,20 +117,21 @@ class RetrieveAnswers:
         finally:
             self._waiters -= 1
 
-    def _written(self, asked: PageAsked, outcome: Outcome, form: Format, known: bytes | None) -> HotAnswer:
-        tag = b'W/"%b"' % tag_of(outcome, self.serve.fallback_version, form).encode()
-        headers: RawHeaders = [(b"etag", tag), (b"vary", b"accept"), (b"cache-control", b"private, no-cache")]
+    def _written(self, asked: PageAsked, outcome: Outcome, form: _Form, known: bytes | None) -> HotAnswer:
+        tag = tag_of(outcome, self.serve.fallback_version, form.mark).encode()
+        headers: RawHeaders = [form.content_type, (b"etag", tag), _VARY, _CACHE]
         if known is not None and _matches(known, tag):
             self.metrics.note_not_modified()
-            return HotAnswer(304, headers, b"")
-        return HotAnswer(200, [(b"content-type", form.encode()), *headers], _WRITE[form](asked.user_id, outcome))
+            return HotAnswer(304, headers[1:], b"")
+        return HotAnswer(200, headers, form.write(asked.user_id, outcome))
 
 
-def tag_of(outcome: Outcome, fallback_version: str, form: Format) -> str:
-    """What changes whenever the answer to one URL does, but for its age."""
+def tag_of(outcome: Outcome, fallback_version: str, mark: str) -> str:
+    """A weak tag that changes whenever the answer to one URL does, but for its age."""
     if isinstance(outcome, Fallback):
-        return f"p-{fallback_version}-{outcome.stamp}-{form.name}"
-    return f"{'f' if isinstance(outcome, Fresh) else 's'}-{outcome.version}-{outcome.stamp}-{form.name}"
+        # A bundle's version may hold what a tag may not.
+        return f'W/"p-{quote(fallback_version, safe="")}-{outcome.stamp}-{mark}"'
+    return f'W/"{"f" if isinstance(outcome, Fresh) else "s"}-{outcome.version}-{outcome.stamp}-{mark}"'
 
 
 def _matches(known: bytes, tag: bytes) -> bool:

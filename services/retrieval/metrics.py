@@ -67,7 +67,9 @@ class RetrievalMetrics:
         self._by_outcome = {
             kind: (self._answers.labels(name), self._seconds.labels(name)) for kind, name in OUTCOME_NAMES.items()
         }
-        self._by_masking = {result: self._masking.labels(result.value) for result in Masking}
+        # By value: an enum's own hash is a call of Python.
+        self._by_masking = {result.value: self._masking.labels(result.value) for result in Masking}
+        self._candidates_after, self._retrieve_after = self._to_candidates.labels(), self._to_retrieve.labels()
         self._ages = self._age.labels()
         self._seen_up: bool | None = None
 
@@ -85,12 +87,12 @@ class RetrievalMetrics:
             self._ages.note(outcome.age_ms / 1000)
             self.note_store(up=True)
         if outcome.masking is not None:
-            self._by_masking[outcome.masking].value += 1
+            self._by_masking[outcome.masking.value].value += 1
 
     def note_masked(self, triggered_at: int, generated_at: int, asked_at: int) -> None:
         """The three moments of a list that was asked for by its request, Unix ms."""
-        self._to_candidates.labels().note(max(0, generated_at - triggered_at) / 1000)
-        self._to_retrieve.labels().note(max(0, asked_at - triggered_at) / 1000)
+        self._candidates_after.note(max(0, generated_at - triggered_at) / 1000)
+        self._retrieve_after.note(max(0, asked_at - triggered_at) / 1000)
 
     def note_store(self, *, up: bool) -> None:
         """Show whether the store answered."""

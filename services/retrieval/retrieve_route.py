@@ -21,6 +21,7 @@ from services.runtime.http_errors import ERROR_RESPONSES
 
 PREFIX = "/retrieve/"
 TEMPLATE = "/retrieve/{user_id}"
+_RAW_PREFIX = PREFIX.encode()
 
 
 def segment_of(scope: Scope) -> bytes:
@@ -31,7 +32,7 @@ def segment_of(scope: Scope) -> bytes:
 def is_one_segment(scope: Scope) -> bool:
     """Whether nothing but one segment follows the prefix."""
     raw = _raw_path(scope)
-    return raw.startswith(PREFIX.encode()) and b"/" not in raw[len(PREFIX) :]
+    return raw.startswith(_RAW_PREFIX) and raw.find(b"/", len(_RAW_PREFIX)) < 0
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -172,7 +173,18 @@ class OnlineBench:
                 "BUNDLE": str(self.bundle),
                 "KAFKA": kafka,
             }
+            if case.kafka:
+                _create_topics(kafka)
             words = [fill.get(word, word) for word in case.words]
             told = {name: fill.get(value, value) for name, value in case.told.items()} | {"RANKGR_DRAIN_S": "0"}
             log = self.directory / f"{case.name}.log"
             yield running.enter_context(serving(words, port, case.ready, told, self.cores.server, log)), note
+
+
+def _create_topics(bootstrap: str) -> None:
+    """Topics for the Kafka case.  Raises Unavailable."""
+    command = [sys.executable, "-m", "services.cli", "topics", "create"]
+    told = os.environ | {"RANKGR_KAFKA_BOOTSTRAP": bootstrap}
+    ended = subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise Unavailable(f"no topics: {ended.stderr.strip()}")
