@@ -62,6 +62,8 @@ class TriggerRequested(Message):
     scene: str | None = Field(default=None, max_length=MAX_SCENE_CHARACTERS)
     recent: tuple[RecentInteraction, ...] = Field(default=(), max_length=MAX_RECENT)
     context: RequestContext = RequestContext()
+    traceparent: str | None = Field(default=None, exclude_if=_absent)
+    """The trace that this request belongs to (W3C Trace Context)."""
 
 
 class InteractionRecorded(Message):

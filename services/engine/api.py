@@ -19,13 +19,14 @@ from services.runtime.accept import preferred
 from services.runtime.clock import Clock
 from services.runtime.gate import Door
 from services.runtime.http import MAX_BODY_BYTES, Lifespan, create_app
+from services.runtime.tracing import HEADER, Traces, Untraced
 from services.runtime.while_connected import CLIENT_GONE, ClientGone, while_connected
 
 JSON_TYPE = "application/json"
 _PACKED_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 
 
-def create_api(
+def create_api(  # noqa: PLR0913 - each is built by main alone
     recommend: RecommendItems,
     *,
     clock: Clock,
@@ -33,8 +34,10 @@ def create_api(
     door: Door | None = None,
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    traces: Traces | None = None,
 ) -> FastAPI:
     """The app; it is ready when the model is warm."""
+    spans = traces or Untraced()
     app = create_app(
         "RankGR engine",
         ready=recommend.ready,
@@ -57,7 +60,8 @@ def create_api(
         arrived_s = clock.monotonic_s()
         try:
             body = _read(request, await request.body())
-            found = await while_connected(request, recommend(body.asked(), clock.monotonic_s() - arrived_s))
+            with spans.span("engine", parent=request.headers.get(HEADER)):
+                found = await while_connected(request, recommend(body.asked(), clock.monotonic_s() - arrived_s))
         except (ClientDisconnect, ClientGone):
             return Response(status_code=CLIENT_GONE)
         return _written(found, request.headers.get("accept", ""), level_scores=body.level_scores)

@@ -35,6 +35,7 @@ from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
+from services.runtime.trace_export import open_traces
 
 NAME = "engine"
 
@@ -57,6 +58,7 @@ def create(
     """
     registry = new_registry()
     door = Door.of(access_by(settings.api_keys_file), Scope.ENGINE)
+    traces = open_traces(settings, NAME)
     bundle = bundle or read_bundle(settings.bundle)
     recommend = _verb(settings, bundle, registry, lost)
 
@@ -67,6 +69,7 @@ def create(
             yield
         finally:
             await recommend.stop()
+            traces.close()
 
     api = create_api(
         recommend,
@@ -75,6 +78,7 @@ def create(
         door=door,
         lifespan=lifespan,
         max_body_bytes=settings.max_body_bytes,
+        traces=traces,
     )
     return Engine(api, recommend)
 

@@ -43,6 +43,8 @@ from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
+from services.runtime.trace_export import open_traces
+from services.runtime.tracing import Traces
 
 NAME = "precompute"
 
@@ -82,8 +84,9 @@ def create(
     metrics = PrecomputeMetrics(registry)
     outside = _connect(settings, engine or _engines(settings, metrics))
     watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry), SystemClock())
+    traces = open_traces(settings, NAME)
     publisher = CountedPublisher(outside.stream, PublishMetrics(registry))
-    effect = ConsumeTriggers(_verb(settings, side, outside, publisher), metrics)
+    effect = ConsumeTriggers(_verb(settings, side, outside, publisher, traces), metrics)
     beside = ConsumeBeside(lambda stop: _consume(settings, outside.stream, effect, watch, stop))
 
     @asynccontextmanager
@@ -91,6 +94,7 @@ def create(
         async with beside.running(), outside.hidden.followed():
             yield
         await outside.close()
+        traces.close()
 
     async def ready() -> None:
         beside.check()
@@ -147,7 +151,7 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
 
 
 def _verb(
-    settings: PrecomputeSettings, side: PromptSide, outside: _Outside, publisher: EventPublisher
+    settings: PrecomputeSettings, side: PromptSide, outside: _Outside, publisher: EventPublisher, traces: Traces
 ) -> PrecomputeCandidates:
     return PrecomputeCandidates(
         histories=outside.histories,
@@ -157,6 +161,7 @@ def _verb(
         store=outside.store,
         stream=publisher,
         clock=SystemClock(),
+        traces=traces,
         prompt_of=PromptOfUser(side.prompt_format, side.catalog, side.manifest.catalog_version),
         limits=Limits(
             max_age_ms=round(settings.max_age_s * 1000),

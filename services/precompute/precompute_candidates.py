@@ -30,6 +30,7 @@ from services.precompute.prompt_of_user import PromptOfUser, purchased
 from services.precompute.stages import Stages
 from services.precompute.turns import Turns
 from services.runtime.clock import Clock
+from services.runtime.tracing import Traces, Untraced
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +106,18 @@ class PrecomputeCandidates:
     item_filter: Callable[[], bytes | None] = lambda: None
     newest: NewestTriggers = field(default_factory=NewestTriggers)
     turns: Turns = field(default_factory=Turns)
+    traces: Traces = field(default_factory=Untraced)
 
     async def __call__(self, trigger: TriggerRequested) -> Outcome:
         """What became of it.  Its recent interactions enter the history in every case."""
+        about = {"request_id": trigger.request_id, "user_id": trigger.user_id, "event_id": trigger.event_id}
+        with self.traces.span("stream", about, parent=trigger.traceparent, began_at=trigger.accepted_at):
+            # From its acceptance until now; nothing is done in it.
+            pass
+        with self.traces.span("precompute", about, parent=trigger.traceparent):
+            return await self._traced(trigger)
+
+    async def _traced(self, trigger: TriggerRequested) -> Outcome:
         turn = self.turns.of(trigger.user_id)
         async with turn:
             try:
@@ -143,7 +153,8 @@ class PrecomputeCandidates:
         exclude = purchased(history) if self.limits.exclude_purchased else ()
         stages.end("prompt")
         try:
-            answer = await self._ask(trigger, prompt.tokens, exclude)
+            with self.traces.span("engine call", {"tokens": len(prompt.tokens)}):
+                answer = await self._ask(trigger, prompt.tokens, exclude)
         except NothingToRecommend:
             return Empty(prompt.unknown_items)
         candidates = CandidateSet(
@@ -156,7 +167,9 @@ class PrecomputeCandidates:
             items=answer.items,
         )
         stages.end("engine", answer.timings_ms)
-        if not await self.store.put(candidates):
+        with self.traces.span("store", {"items": len(candidates.items)}):
+            stored = await self.store.put(candidates)
+        if not stored:
             return Superseded(None)
         stages.end("store")
         # Waiters are woken before the event goes out: they wait for the list, not for the trainer.

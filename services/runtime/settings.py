@@ -88,6 +88,8 @@ class ProcessSettings(SharedSettings):
     drain_s: float = Field(default=1.0, ge=0, le=300, allow_inf_nan=False, validation_alias="RANKGR_DRAIN_S")
     api_keys_file: Path | None = Field(default=None, validation_alias="RANKGR_API_KEYS_FILE")
     allow_no_keys: bool = Field(default=False, validation_alias="RANKGR_ALLOW_NO_KEYS")
+    traces: Literal["none", "log", "otlp"] = Field(default="none", validation_alias="RANKGR_TRACES")
+    traces_share: float = Field(default=0.01, ge=0, le=1, validation_alias="RANKGR_TRACES_SHARE")
 
     @field_validator("port")
     @classmethod

@@ -17,6 +17,7 @@ from contracts.messages import Topic
 from services.gateways.event_stream.port import EventPublisher
 from services.gateways.trigger_ledger.port import Announcement, TriggerLedger
 from services.runtime.clock import Clock
+from services.runtime.tracing import traceparent
 from services.trigger.asked import TriggerAsked, event_of
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class AcceptTrigger:
         event_id, accepted_at = standing.event_id, standing.accepted_at
         if standing.published:
             return TriggerAccepted(event_id, request, user, accepted_at, duplicate=True, marked=True)
-        await self.stream.publish(Topic.TRIGGERS, user, event_of(asked, request, event_id, accepted_at))
+        event = event_of(asked, request, event_id, accepted_at, traceparent())
+        await self.stream.publish(Topic.TRIGGERS, user, event)
         marked = claimed is not None and await self._confirm(user, request)
         return TriggerAccepted(event_id, request, user, accepted_at, duplicate=False, marked=marked)
 

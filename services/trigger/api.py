@@ -12,6 +12,7 @@ from services.runtime.gate import CALLER, Door
 from services.runtime.hot_route import HotRoute
 from services.runtime.http import MAX_BODY_BYTES, Lifespan, create_app
 from services.runtime.rate_limit import RateLimit
+from services.runtime.tracing import HEADER
 from services.trigger.accept_interactions import AcceptInteractions
 from services.trigger.bodies import InteractionsAnswer, InteractionsBody, TriggerAnswer, TriggerBody
 from services.trigger.take_trigger import TakeTrigger
@@ -43,7 +44,7 @@ def create_api(  # noqa: PLR0913 - each is built by main alone
 
     @app.post(PATH, status_code=STATUS, summary="A user's request has begun: compute candidates beside it")
     async def trigger(body: TriggerBody, request: Request) -> TriggerAnswer:
-        return TriggerAnswer.of(await take_trigger(body.asked(), _caller(request.scope)))
+        return TriggerAnswer.of(await take_trigger(body.asked(), _caller(request.scope), request.headers.get(HEADER)))
 
     @app.post("/interactions", status_code=202, summary="What users did")
     async def interactions(body: InteractionsBody, request: Request) -> InteractionsAnswer:

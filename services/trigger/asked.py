@@ -54,7 +54,7 @@ class TriggerAsked(msgspec.Struct, frozen=True, gc=False):
         return None if self.request_id is None else RequestId(self.request_id)
 
 
-class _Event(msgspec.Struct, frozen=True, gc=False):
+class _Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """contracts.messages.TriggerRequested, field by field."""
 
     version: int
@@ -65,11 +65,15 @@ class _Event(msgspec.Struct, frozen=True, gc=False):
     scene: str | None
     recent: tuple[RecentAsked, ...]
     context: ContextAsked
+    traceparent: str | None = None
 
 
 _write = msgspec.json.Encoder().encode
 
 
-def event_of(asked: TriggerAsked, request_id: str, event_id: str, accepted_at: int) -> bytes:
+def event_of(
+    asked: TriggerAsked, request_id: str, event_id: str, accepted_at: int, traceparent: str | None = None
+) -> bytes:
     """The message for the topic `triggers`."""
-    return _write(_Event(1, event_id, asked.user_id, request_id, accepted_at, asked.scene, asked.recent, asked.context))
+    told = (asked.scene, asked.recent, asked.context, traceparent)
+    return _write(_Event(1, event_id, asked.user_id, request_id, accepted_at, *told))

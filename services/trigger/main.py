@@ -22,6 +22,7 @@ from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.rate_limit import RateLimit
 from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
+from services.runtime.trace_export import open_traces
 from services.trigger.accept_interactions import AcceptInteractions
 from services.trigger.accept_trigger import AcceptTrigger
 from services.trigger.api import create_api
@@ -35,6 +36,7 @@ NAME = "trigger"
 def create(settings: TriggerSettings) -> FastAPI:
     """The app; it connects when it is first used, and its lifespan frees the connections.  Raises BadKeyFile."""
     clock, registry = SystemClock(), new_registry()
+    traces = open_traces(settings, NAME)
     new_event_id = uuid7_ids(clock, SystemRandom())
     stream = open_stream(settings, clock)
     publisher = CountedPublisher(stream, PublishMetrics(registry))
@@ -45,6 +47,7 @@ def create(settings: TriggerSettings) -> FastAPI:
         yield
         await stream.close()
         await ledger.close()
+        traces.close()
 
     metrics, admission = TriggerMetrics(registry), Admission(settings.at_once)
     metrics.watch(admission)
@@ -55,6 +58,7 @@ def create(settings: TriggerSettings) -> FastAPI:
         admission,
         per_user=_limit("user", settings.user_per_s, settings.user_burst),
         per_key=_limit("API key", settings.key_per_s, settings.key_burst),
+        traces=traces,
     )
     return create_api(
         take_trigger,

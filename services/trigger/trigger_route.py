@@ -47,7 +47,7 @@ class _Answer(msgspec.Struct, frozen=True, gc=False):
 class TriggerAnswers:
     """The hot route.  `take` accepts a trigger of the caller with this key."""
 
-    take: Callable[[TriggerAsked, str], Awaitable[TriggerAccepted]]
+    take: Callable[[TriggerAsked, str, str | None], Awaitable[TriggerAccepted]]
     caller_of: Callable[[AsgiScope], str]
     max_body_bytes: int
 
@@ -61,7 +61,7 @@ class TriggerAnswers:
             asked = surely(body)
         if asked is None:
             raise LeftToFastAPI([message])
-        accepted = await self.take(asked, self.caller_of(scope))
+        accepted = await self.take(asked, self.caller_of(scope), _traceparent(scope["headers"]))
         answer = _Answer(accepted.event_id, accepted.request_id, accepted.user_id, accepted.accepted_at)
         return HotAnswer(STATUS, _HEADERS, _write(answer))
 
@@ -82,6 +82,13 @@ def surely(body: bytes) -> TriggerAsked | None:
     if len(body) >= _LONGEST_NUMBER and _ENDLESS.search(body):
         return None
     return asked
+
+
+def _traceparent(headers: RawHeaders) -> str | None:
+    for name, value in headers:
+        if name == b"traceparent":
+            return value.decode("latin-1")
+    return None
 
 
 def _says_json(headers: RawHeaders) -> bool:

@@ -25,6 +25,7 @@ from contracts.errors import (
 )
 from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_answer
 from services.gateways.inference.port import EngineAnswer, EngineRequest
+from services.runtime.tracing import HEADER, traceparent
 
 # For the way there and back, on top of the deadline that the engine itself keeps.
 _WAY_S = 0.5
@@ -81,7 +82,7 @@ class HttpInferenceEngine:
             response = await self._client.post(
                 "/recommend",
                 content=pack_prompt(request, level_scores=False),
-                headers=_HEADERS,
+                headers=_HEADERS if (here := traceparent()) is None else {**_HEADERS, HEADER: here},
                 timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, self._connect_s)),
             )
         except httpx.HTTPError as error:

@@ -147,13 +147,15 @@ def test_the_event_is_the_one_that_the_contract_describes(content: dict[str, Any
 class Service:
     """The trigger service in this process, on memory."""
 
-    def __init__(self, door: Door | None = None, **limits: RateLimit) -> None:
+    def __init__(
+        self, door: Door | None = None, *, per_user: RateLimit | None = None, per_key: RateLimit | None = None
+    ) -> None:
         self.clock = ManualClock()
         self.stream = MemoryEventStream(self.clock)
         new_event_id, registry = uuid7_ids(self.clock, Random(7)), CollectorRegistry()
         accept = AcceptTrigger(MemoryTriggerLedger(self.clock), self.stream, self.clock, new_event_id)
         self.app: FastAPI = create_api(
-            TakeTrigger(accept, self.clock, TriggerMetrics(registry), Admission(64), **limits),
+            TakeTrigger(accept, self.clock, TriggerMetrics(registry), Admission(64), per_user, per_key),
             AcceptInteractions(self.stream, new_event_id),
             ready=self.stream.ping,
             registry=registry,
