@@ -24,7 +24,7 @@ from services.bench.engine.shapes import Shape
 from services.bench.engine.weights import spread_network
 
 # Raised when the same shape and seed come to mean other weights or another catalogue.
-RECIPE = 1
+RECIPE = 2
 BACKBONE_FOLDER = "backbone"
 
 

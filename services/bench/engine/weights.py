@@ -9,9 +9,11 @@ from model.network.backbone import RMSNorm
 from model.network.config import RankGRConfig
 from model.network.network import RankGRNetwork
 
-# Attention that looks at everything alike says little about a prompt: queries and keys are drawn twice as wide.
+# A rank head that looks at everything alike says little about a prompt: its queries and keys are drawn twice as wide.
+# The backbone's are not: sharp random layers amplify rounding to 1e-3 in log p, and what stands at lambda's cut then
+# differs between kernels that are both right.
 SHARP = 2.0
-SHARPENED = ("q_proj", "k_proj")
+SHARPENED = ("rank_head.q_proj", "rank_head.k_proj")
 BIAS_STD = 0.1
 
 
@@ -26,7 +28,7 @@ def spread_network(config: RankGRConfig, seed: int, dtype: torch.dtype) -> RankG
             elif isinstance(module, nn.Embedding):
                 module.weight.copy_(_drawn(module.weight, 1.0, chance))
             elif isinstance(module, nn.Linear):
-                wide = SHARP if name.endswith(SHARPENED) else 1.0
+                wide = SHARP if name in SHARPENED else 1.0
                 module.weight.copy_(_drawn(module.weight, wide * module.in_features**-0.5, chance))
                 if module.bias is not None:
                     module.bias.copy_(_drawn(module.bias, BIAS_STD, chance))
