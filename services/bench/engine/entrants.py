@@ -53,6 +53,7 @@ ENTRANTS = {
     entrant.name: entrant
     for entrant in (
         Entrant("torch", TWO_STAGE),
+        Entrant("vllm", TWO_STAGE, multiplies=False, needs=("vllm",)),
         Entrant(
             "vllm_beam_search",
             frozenset({"plain"}),
