@@ -19,7 +19,11 @@ Machine = dict[str, str | int | float]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A case at one rate (`saturation`, or a share of it); latencies in ms, CPU of the server in microseconds."""
+    """A case at one rate (`saturation`, or a share of it); latencies in ms, CPU of the server in microseconds.
+
+    `core_share`: how much of its core the server had.  Saturated and far below 1, others had the rest, and the rate is
+    theirs as much as the server's.
+    """
 
     case: str
     rate: str
@@ -29,6 +33,7 @@ class Row:
     errors: int
     offered_rps: float | None = None
     cpu_us_per_request: float | None = None
+    core_share: float | None = None
     peak_rss_mb: float | None = None
     ready_after_s: float | None = None
     note: str = ""
@@ -46,6 +51,7 @@ class Load:
     late_rps: float
     failed: int
     p99_ms: float
+    core_share: float
 
 
 @dataclass(slots=True)
@@ -76,10 +82,10 @@ class Outcome:
         return "\n".join([*lines, ""])
 
 
-_HEAD = (
-    "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | peak MB | ready after s | note"
+_HEAD = "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | of a core | peak MB | ready after s | note"
+_LOAD_HEAD = (
+    "times saturation | offered/s | good/s | refused/s | given up/s | late/s | failed | p99 ms of the good | of a core"
 )
-_LOAD_HEAD = "times saturation | offered/s | good/s | refused/s | given up/s | late/s | failed | p99 ms of the good"
 
 
 def _cells(row: Row) -> list[str]:
@@ -92,6 +98,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.p99_ms:.2f}",
         str(row.errors),
         "-" if row.cpu_us_per_request is None else f"{row.cpu_us_per_request:.0f}",
+        "-" if row.core_share is None else f"{row.core_share:.0%}",
         "-" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.0f}",
         "-" if row.ready_after_s is None else f"{row.ready_after_s:.2f}",
         row.note or "-",
@@ -100,7 +107,13 @@ def _cells(row: Row) -> list[str]:
 
 def _load_cells(load: Load) -> list[str]:
     rates = (load.offered_rps, load.good_rps, load.refused_rps, load.given_up_rps, load.late_rps)
-    return [f"{load.times:g}", *(f"{rate:,.0f}" for rate in rates), str(load.failed), f"{load.p99_ms:.0f}"]
+    return [
+        f"{load.times:g}",
+        *(f"{rate:,.0f}" for rate in rates),
+        str(load.failed),
+        f"{load.p99_ms:.0f}",
+        f"{load.core_share:.0%}",
+    ]
 
 
 def _table(head: str, rows: Sequence[Sequence[str]]) -> list[str]:

@@ -80,7 +80,7 @@ class OnlineBench:
             self._saturate(served, requests, WARM_UP_S)
             before = served.cpu_s()
             found = self._saturate(served, requests, self.length.saturation_s)
-            cpu_us = 1e6 * (served.cpu_s() - before) / max(1, found.answers)
+            cpu_s = served.cpu_s() - before
             outcome.rows.append(
                 Row(
                     case.name,
@@ -89,7 +89,8 @@ class OnlineBench:
                     round(found.p50_ms, 3),
                     round(found.p99_ms, 3),
                     found.errors,
-                    cpu_us_per_request=round(cpu_us, 1),
+                    cpu_us_per_request=round(1e6 * cpu_s / max(1, found.answers), 1),
+                    core_share=round(cpu_s * found.rps / max(1, found.answers), 3),
                     peak_rss_mb=round(served.peak_rss_mb(), 1),
                     ready_after_s=round(served.ready_after_s, 3),
                     note=note,
@@ -114,6 +115,7 @@ class OnlineBench:
     def _at_rate(self, name: str, served: Served, requests: Sequence[str], share: float, saturation: float) -> Row:
         before = served.cpu_s()
         found = self._offer(served, requests, share * saturation, self.length.rate_s, self.shape.connections)
+        cpu_s = served.cpu_s() - before
         answers = int(found["good"])
         errors = int(found["offered"]) - answers
         return Row(
@@ -124,7 +126,8 @@ class OnlineBench:
             round(found["p99_ms"], 3),
             errors,
             offered_rps=round(found["offered"] / found["seconds"], 1),
-            cpu_us_per_request=round(1e6 * (served.cpu_s() - before) / max(1, answers), 1),
+            cpu_us_per_request=round(1e6 * cpu_s / max(1, answers), 1),
+            core_share=round(cpu_s / found["seconds"], 3),
         )
 
     def _overload(self, served: Served, requests: Sequence[str], saturation: float, outcome: Outcome) -> None:
@@ -132,6 +135,7 @@ class OnlineBench:
             self.say(f"{OVERLOADED}: {times:g} times saturation")
             # The last one, three times what can be served, for its full time.
             seconds = self.length.overload_s if times == TIMES[-1] else self.length.rate_s
+            before = served.cpu_s()
             found = self._offer(served, requests, times * saturation, seconds, OVERLOAD_CONNECTIONS)
             outcome.overload.append(
                 Load(
@@ -143,6 +147,7 @@ class OnlineBench:
                     late_rps=round(found["late"] / seconds, 1),
                     failed=int(found["failed"]),
                     p99_ms=round(found["p99_ms"], 1),
+                    core_share=round((served.cpu_s() - before) / seconds, 3),
                 )
             )
 

@@ -45,13 +45,13 @@ def test_without_wrk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_run_is_told_in_json_in_tables_and_as_a_picture(tmp_path: Path) -> None:
     outcome = Outcome({"cpu": "one"})
     outcome.rows = [
-        Row("retrieve_full_json", "saturation", 2000.0, 30.0, 60.0, 0, cpu_us_per_request=500.0),
+        Row("retrieve_full_json", "saturation", 2000.0, 30.0, 60.0, 0, cpu_us_per_request=500.0, core_share=1.0),
         Row("retrieve_full_json", "25%", 500.0, 1.0, 2.0, 0, offered_rps=500.0),
         Row("retrieve_full_json", "50%", 1000.0, 1.5, 3.0, 1, offered_rps=1001.0),
     ]
     outcome.overload = [
-        Load(1.0, 2000.0, 1990.0, 0.0, 0.0, 0.0, 0, 40.0),
-        Load(3.0, 6000.0, 1950.0, 900.0, 3000.0, 1.0, 0, 150.0),
+        Load(1.0, 2000.0, 1990.0, 0.0, 0.0, 0.0, 0, 40.0, 1.0),
+        Load(3.0, 6000.0, 1950.0, 900.0, 3000.0, 1.0, 0, 150.0, 1.0),
     ]
     outcome.skipped = [("trigger_kafka", "no broker")]
     content = outcome.content()
@@ -61,7 +61,7 @@ def test_a_run_is_told_in_json_in_tables_and_as_a_picture(tmp_path: Path) -> Non
     assert isinstance(rows, list)
     assert all(set(row) >= {"case", "rate", "rps", "p50_ms", "p99_ms", "errors"} for row in rows)
     page = outcome.page()
-    assert "| retrieve_full_json | saturation | - | 2,000 | 30.00 | 60.00 | 0 | 500 |" in page
+    assert "| retrieve_full_json | saturation | - | 2,000 | 30.00 | 60.00 | 0 | 500 | 100% |" in page
     assert "trigger_kafka left out: no broker" in page
     picture = draw(outcome, tmp_path).read_text()
     assert picture.startswith("<?xml")
