@@ -84,6 +84,10 @@ class Outcome:
 
 _HEAD = "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | of a core | peak MB | ready after s | note"
 _LOAD_HEAD = (
+    "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | of a core | peak MB | "
+    "ready after s | note"
+)
+_LOAD_HEAD = (
     "times saturation | offered/s | good/s | refused/s | given up/s | late/s | failed | p99 ms of the good | of a core"
 )
 
