@@ -82,8 +82,7 @@ class Outcome:
         return "\n".join([*lines, ""])
 
 
-_HEAD = "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | of a core | peak MB | ready after s | note"
-_LOAD_HEAD = (
+_HEAD = (
     "case | rate | offered/s | answers/s | p50 ms | p99 ms | errors | CPU us/request | of a core | peak MB | "
     "ready after s | note"
 )
