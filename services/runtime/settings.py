@@ -140,7 +140,7 @@ class KafkaSettings(SharedSettings):
     kafka_key_file: Path | None = Field(default=None, validation_alias="RANKGR_KAFKA_KEY_FILE")
     kafka_key_password: SecretStr | None = Field(default=None, validation_alias="RANKGR_KAFKA_KEY_PASSWORD")
     kafka_check_hostname: bool = Field(default=True, validation_alias="RANKGR_KAFKA_CHECK_HOSTNAME")
-    kafka_publish_within_ms: PositiveInt = Field(default=250, validation_alias="RANKGR_KAFKA_PUBLISH_WITHIN_MS")
+    kafka_publish_within_ms: PositiveInt = Field(default=200, validation_alias="RANKGR_KAFKA_PUBLISH_WITHIN_MS")
     kafka_max_in_flight: PositiveInt = Field(default=10_000, validation_alias="RANKGR_KAFKA_MAX_IN_FLIGHT")
     kafka_max_in_flight_mb: PositiveInt = Field(default=64, validation_alias="RANKGR_KAFKA_MAX_IN_FLIGHT_MB")
     kafka_session_timeout_s: float = Field(

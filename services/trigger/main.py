@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from services.gateways.event_stream.chosen import open_stream
 from services.gateways.event_stream.counted import CountedPublisher, PublishMetrics
+from services.gateways.redis_link import RedisTimes
 from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.runtime.admission import Admission
@@ -40,7 +41,13 @@ def create(settings: TriggerSettings) -> FastAPI:
     new_event_id = uuid7_ids(clock, SystemRandom())
     stream = open_stream(settings, clock)
     publisher = CountedPublisher(stream, PublishMetrics(registry))
-    ledger = RedisTriggerLedger.connect(settings.redis_url, ttl_s=settings.request_ttl_s, watch=LinkMetrics(registry))
+    timeout_s = settings.store_timeout_ms / 1000
+    ledger = RedisTriggerLedger.connect(
+        settings.redis_url,
+        ttl_s=settings.request_ttl_s,
+        times=RedisTimes(connect_s=timeout_s, answer_s=timeout_s, free_connection_s=timeout_s),
+        watch=LinkMetrics(registry),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -17,6 +17,7 @@ class TriggerSettings(ProcessSettings, StreamSettings):
     port: int = 8101
     max_body_bytes: PositiveInt = MAX_BODY_BYTES
     request_ttl_s: PositiveFloat = Field(default=600.0, allow_inf_nan=False)
+    store_timeout_ms: PositiveInt = 50
     at_once: PositiveInt = 512
     user_per_s: NonNegativeFloat = Field(default=100.0, allow_inf_nan=False)
     user_burst: PositiveInt = 200

@@ -37,7 +37,7 @@ STUCK_S = 0.5
 class PublishLimits:
     """`within_s`: how long a publication may take.  The bounds hold for what is neither acknowledged nor given up."""
 
-    within_s: float = 0.25
+    within_s: float = 0.2
     most_events: int = 10_000
     most_bytes: int = 64 * 1024 * 1024
 
@@ -236,10 +236,12 @@ class KafkaPublisher:
             if outcome is None:
                 self._last_failure = TimeoutError()
                 one.succeeded()
-            elif outcome.retriable or self._fits_smaller(one, outcome):
+            elif outcome.retriable or outcome is kafka_errors.UnknownError or self._fits_smaller(one, outcome):
+                # An error that the broker itself does not know may pass; the deadline ends the tries.
                 self._put_back([one], outcome())
                 again = True
             else:
+                self._leaders.doubt(one.batch.topic)
                 one.failed(down(self._place, outcome()))
         return not again
 
