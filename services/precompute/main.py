@@ -26,6 +26,8 @@ from services.gateways.history.in_redis import RedisHistoryStore
 from services.gateways.inference.over_http import HttpInferenceEngine
 from services.gateways.inference.port import InferenceEngine
 from services.gateways.inference.replicas import ReplicatedInferenceEngine
+from services.gateways.redis_link.link_metrics import LinkMetrics
+from services.gateways.redis_link.mux_node import LinkWatch
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.precompute.consumer import GROUP, ConsumeTriggers
 from services.precompute.hidden_filter import HiddenFilter
@@ -82,7 +84,7 @@ def create(
     door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
     side = side or read_prompt_side(settings.bundle)
     metrics = PrecomputeMetrics(registry)
-    outside = _connect(settings, engine or _engines(settings, metrics))
+    outside = _connect(settings, engine or _engines(settings, metrics), LinkMetrics(registry))
     watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry), SystemClock())
     traces = open_traces(settings, NAME)
     publisher = CountedPublisher(outside.stream, PublishMetrics(registry))
@@ -128,7 +130,7 @@ def _engines(settings: PrecomputeSettings, metrics: PrecomputeMetrics) -> Infere
     return ReplicatedInferenceEngine(replicas, SystemClock(), metrics.note_call)
 
 
-def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
+def _connect(settings: PrecomputeSettings, engine: InferenceEngine, watch: LinkWatch) -> _Outside:
     try:
         limits = StreamLimits(retry_after_s=settings.retry_after_s, retry_delay_s=settings.retry_delay_s)
     except ValueError as error:
@@ -136,7 +138,7 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
     return _Outside(
         stream=open_stream(settings, SystemClock(), limits=limits),
         store=RedisCandidateStore.connect(
-            settings.redis_url, ttl_s=settings.ttl_s, previous_ttl_s=settings.previous_ttl_s
+            settings.redis_url, ttl_s=settings.ttl_s, previous_ttl_s=settings.previous_ttl_s, watch=watch
         ),
         histories=RedisHistoryStore.connect(
             settings.redis_url,
@@ -144,8 +146,8 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine) -> _Outside:
             drop_block=settings.history_drop_block,
             ttl_s=settings.history_ttl_s,
         ),
-        ledger=RedisTriggerLedger.connect(settings.redis_url),
-        hidden=HiddenNow(RedisHiddenItems.connect(settings.redis_url), SystemClock()),
+        ledger=RedisTriggerLedger.connect(settings.redis_url, watch=watch),
+        hidden=HiddenNow(RedisHiddenItems.connect(settings.redis_url, watch=watch), SystemClock()),
         engine=engine,
     )
 

@@ -37,7 +37,7 @@ def create(settings: RetrievalSettings) -> FastAPI:
     times = RedisTimes(connect_s=timeout_s, answer_s=timeout_s, free_connection_s=timeout_s)
     store = RedisCandidateStore.connect(settings.redis_url, times=times, watch=watch)
     hidden_store = RedisHiddenItems.connect(settings.redis_url, times=times, watch=watch)
-    ledger = RedisTriggerLedger.connect(settings.redis_url, times=times)
+    ledger = RedisTriggerLedger.connect(settings.redis_url, times=times, watch=watch)
     hidden = HiddenNow(hidden_store, clock)
 
     async def store_ping() -> None:
