@@ -25,7 +25,10 @@ def attend_fused(
     if not query_GQE.shape[1]:
         # The fused kernels divide by the number of queries.
         return AttentionPart(query_GQE, query_GQE.new_empty(query_GQE.shape[:2], dtype=wide_dtype(query_GQE.dtype)))
-    query, key, value = query_GQE[None], key_GTE[None], value_GTE[None]
+    # The kernels read a head's numbers as neighbours, whatever the last stride says.
+    query, key, value = (
+        x[None] if x.stride(-1) == 1 else x[None].contiguous() for x in (query_GQE, key_GTE, value_GTE)
+    )
     if query.device.type == "cpu":
         output, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, key, value, 0.0, causal, scale=scale
