@@ -22,11 +22,12 @@ from model.decoding.expand import ListRules, expand
 from model.decoding.left_out import LeftOut
 from model.decoding.level_search import LevelSearch
 from model.decoding.pair_scorers import scorer_for
-from model.decoding.pairs import Part
+from model.decoding.pairs import Part, ScoredPairs
 from model.decoding.prompt_keys import PromptKeys
 from model.decoding.request import DecodePlan, DecodeRequest, DecodeResult, ScoredSids, plan_of
 from model.decoding.select import order_of
 from model.decoding.trie_on_device import levels_of
+from model.network.rank_head import Keys
 from model.semantic_id.catalog import Catalog
 from model.semantic_id.trie import Removed, Trie
 
@@ -122,6 +123,15 @@ class TwoStages:
             rsp_logscore=beams.rsp[order].cpu().numpy(),
         )
 
+    def table(self, level: int, shared: Keys) -> CodeTable:
+        """What no beam changes at a level (1..M), for the keys [U, R, E] that all beams of a prompt share."""
+        return CodeTable(self._network.rank_head, self._queries[level - 1], shared)
+
+    def pairs(self, level: int, parts: Sequence[Part]) -> Sequence[ScoredPairs | EngineFailed]:
+        """Every pair of a level with its scores, for whoever keeps beams elsewhere; see `PairScorer`."""
+        with torch.inference_mode():
+            return self._score_pairs(level, parts)
+
     def _level(self, level: int, jobs: Sequence[Job]) -> None:
         """Extend the beams of these users, best first, until no other beam can matter."""
         searches = [(job, self._search_of(level, job)) for job in jobs]
@@ -138,7 +148,7 @@ class TwoStages:
     def _search_of(self, level: int, job: Job) -> LevelSearch:
         if job.prompt is None or job.beams is None:
             raise ValueError("a job needs its prompt and beams before it is searched")
-        table = CodeTable(self._network.rank_head, self._queries[level - 1], job.prompt.rank_keys)
+        table = self.table(level, job.prompt.rank_keys)
         return LevelSearch(job.plan, level, job.beams, table)
 
     def _extend(self, level: int, taken: Sequence[tuple[Job, LevelSearch, Beams]]) -> list[tuple[Job, LevelSearch]]:

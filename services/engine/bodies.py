@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from contracts.errors import BadRequest
 from contracts.ids import ItemIdField, UserIdField
 from model.decoding.request import DecodeResult
+from model.semantic_id.catalog import Float32s
 from services.engine.recommendation import Recommendation
 from services.gateways.inference.packed import AnswerColumns, pack_answer, read_prompt
 from services.gateways.inference.port import EngineRequest, LambdaScope
@@ -116,10 +118,10 @@ class RecommendBody(BaseModel):
 
 
 class LevelScores(BaseModel):
-    """What one level thought of the item's code: log p of IAP, log s of RSP."""
+    """What one level thought of the item's code: log p of IAP, log s of RSP; null: not known apart."""
 
-    iap_logprob: float
-    rsp_logscore: float
+    iap_logprob: float | None
+    rsp_logscore: float | None
 
 
 class RecommendedItem(BaseModel):
@@ -158,15 +160,28 @@ def _json_items(result: DecodeResult, *, level_scores: bool) -> Iterator[str]:
     Nine digits are a float32 exactly.
     """
     levels = result.codes.shape[1]
-    columns: list[list[int] | list[float]] = [result.item_id.tolist(), result.score.tolist(), *result.codes.T.tolist()]
+    columns: list[Sequence[int | float | str]] = [
+        result.item_id.tolist(),
+        result.score.tolist(),
+        *result.codes.T.tolist(),
+    ]
     template = f'{{"item_id":%d,"score":%.9g,"sid":[{",".join(["%d"] * levels)}]'
     if level_scores:
-        level = '{"iap_logprob":%.9g,"rsp_logscore":%.9g}'
+        iap_form, iap_columns = _form_of(result.iap_logprob)
+        rsp_form, rsp_columns = _form_of(result.rsp_logscore)
+        level = f'{{"iap_logprob":{iap_form},"rsp_logscore":{rsp_form}}}'
         template += f',"levels":[{",".join([level] * levels)}]'
-        for iap, rsp in zip(result.iap_logprob.T.tolist(), result.rsp_logscore.T.tolist(), strict=True):
+        for iap, rsp in zip(iap_columns, rsp_columns, strict=True):
             columns += [iap, rsp]
     template += "}"
     return (template % row for row in zip(*columns, strict=True))
+
+
+def _form_of(score_KM: Float32s) -> tuple[str, Sequence[Sequence[float | str]]]:
+    """How a level's numbers are written, and they themselves by level; what is not known becomes null."""
+    if not np.isnan(score_KM).any():
+        return "%.9g", score_KM.T.tolist()
+    return "%s", [["null" if np.isnan(score) else f"{score:.9g}" for score in column] for column in score_KM.T]
 
 
 def _compact(value: Mapping[str, object]) -> str:

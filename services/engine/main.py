@@ -24,7 +24,8 @@ from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.pace import Pace
 from services.engine.recommend_items import Batches, Model, RecommendItems
 from services.engine.settings import Dtype, EngineSettings
-from services.engine.vllm_host.host import VllmHost
+from services.engine.vllm_host.beam_by_beam import BeamByBeam
+from services.engine.vllm_host.host import Search, VllmHost
 from services.engine.vllm_host.options import VllmOptions
 from services.engine.vllm_host.pooled import PooledSearch
 from services.engine.warm_up import warm_up_batches
@@ -136,7 +137,10 @@ def _vllm_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics)
         compiled=settings.compile,
         stalled_after_s=settings.stalled_after_s,
     )
-    return VllmHost(options, PooledSearch(), SystemClock(), metrics.note_batch)
+    search: Search = PooledSearch()
+    if settings.decoding == "logits-processor":
+        search = BeamByBeam(bundle.config, bundle.catalog)
+    return VllmHost(options, search, SystemClock(), metrics.note_batch)
 
 
 def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:

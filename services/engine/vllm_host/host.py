@@ -36,6 +36,10 @@ class Search(Protocol):
         """Keyword arguments for vLLM's EngineArgs."""
         ...
 
+    def environment(self, options: VllmOptions) -> dict[str, str]:
+        """Variables that vLLM's processes read."""
+        ...
+
     async def __call__(self, engine: AsyncLLM, request: DecodeRequest, name: str) -> DecodeResult:
         """One request under a name of its own; raises vLLM's errors and our own."""
         ...
@@ -73,7 +77,7 @@ class VllmHost:
     async def start(self) -> None:
         """Start vLLM's processes and wait until the model is loaded.  Raises EngineDown."""
         # vLLM's settings are environment variables, for this process as for those that it starts.
-        os.environ.update(self.options.environment())
+        os.environ.update(self.search.environment(self.options))
         self._ended.clear()
         try:
             self._engine = await asyncio.to_thread(_engine_of, self.search.arguments(self.options))

@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 from contracts.errors import BadBundle
 from model.network.config import RankGRConfig
-from services.engine.vllm_plugin.names import GENERATION_ARCHITECTURE, POOLING_ARCHITECTURE
+from services.engine.vllm_plugin.names import GENERATION_ARCHITECTURE, POOLING_ARCHITECTURE, RSP_PROCESSOR
 
 # What vLLM's attention takes on a CPU and what FlashAttention takes on CUDA (multiples of 8 up to 256).
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256)
 # Small blocks find more of a user's last prompt again, and vLLM's CPU attention wants multiples of 32.
 BLOCK_TOKENS = 32
+# Sequences of one step where every beam is one.
+BEAMS_AT_ONCE = 256
 
 DType = Literal["float32", "bfloat16", "float16"]
 
@@ -60,7 +62,7 @@ class VllmOptions:
             "max_model_len": longest,
             # A search holds the step up: more users in one step than this would make everybody wait for them.
             "max_num_seqs": self.most,
-            "max_num_batched_tokens": max(self.step_tokens, 64),
+            "max_num_batched_tokens": max(self.step_tokens, self.most),
             "enable_chunked_prefill": True,
             "enable_prefix_caching": True,
             "block_size": BLOCK_TOKENS,
@@ -70,7 +72,6 @@ class VllmOptions:
             "tensor_parallel_size": 1,
             "distributed_executor_backend": "uni",
             "disable_log_stats": True,
-            "enable_log_requests": False,
         }
 
     def _token_bytes(self) -> int:
@@ -89,11 +90,26 @@ class VllmOptions:
         }
 
     def generation_arguments(self) -> dict[str, Any]:
-        """Of the form that the logits processor works on."""
-        return self.arguments() | {
+        """Of the form that the logits processor works on: a sequence per beam, and as many scores as are kept."""
+        beams_bytes = BEAMS_AT_ONCE * 2 * BLOCK_TOKENS * self._token_bytes()
+        plain = self.arguments()
+        return plain | {
             "runner": "generate",
             "hf_overrides": {"architectures": [GENERATION_ARCHITECTURE]},
+            "max_num_seqs": BEAMS_AT_ONCE,
+            "max_num_batched_tokens": max(self.step_tokens, BEAMS_AT_ONCE),
+            "kv_cache_memory_bytes": plain["kv_cache_memory_bytes"] + beams_bytes,
+            "max_logprobs": -1,
+            # log s must not be normalised again.
+            "logprobs_mode": "processed_logits",
+            "logits_processors": [RSP_PROCESSOR],
+            # Whole steps in CUDA graphs would not run what the processor needs of the step.
+            "compilation_config": {"cudagraph_mode": "PIECEWISE"},
         }
+
+    def generation_environment(self) -> dict[str, str]:
+        """The runner whose interface the processor has."""
+        return self.environment() | {"VLLM_USE_V2_MODEL_RUNNER": "0"}
 
     def environment(self) -> dict[str, str]:
         """Variables that vLLM's processes read."""

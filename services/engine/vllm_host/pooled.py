@@ -23,6 +23,10 @@ class PooledSearch:
         """A pooling model."""
         return options.pooling_arguments()
 
+    def environment(self, options: VllmOptions) -> dict[str, str]:
+        """Nothing of its own."""
+        return options.environment()
+
     async def __call__(self, engine: AsyncLLM, request: DecodeRequest, name: str) -> DecodeResult:
         """Send, wait, unpack."""
         from vllm import PoolingParams

@@ -28,6 +28,11 @@ from services.engine.vllm_plugin.steps import VllmNetwork
 from services.engine.vllm_plugin.worker_bundle import read_worker_bundle
 
 
+def rank_layer_name(layers: int) -> str:
+    """vLLM's name of the first layer behind a backbone of so many."""
+    return f"rank_keys.{layers}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One forward pass: vLLM's attention metadata by layer name, and when it began (perf_counter seconds)."""
@@ -48,6 +53,7 @@ class RankGRModel(nn.Module):
         self.rank_head = RankHead(config.rank_head, config.hidden_size)
         layers = [layer.self_attn.attn for layer in self.model.layers]
         self.rank_keys = PagedRankKeys(self.rank_head, layers[0], vllm_config, first_index=len(layers))
+        self.rank_keys.belongs_to(self)
         self.step: Step | None = None
         # Not modules: they hold what is registered above.
         self._cache = PagedCache(config, layers, self.rank_keys)

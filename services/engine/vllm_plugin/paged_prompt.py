@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +38,13 @@ class FinishedPrompt:
     state: Tensor
 
 
+class SharedKeys(NamedTuple):
+    """The rank head's keys [U, R, E] of a prompt, and whether all states behind them are finite."""
+
+    keys: Keys
+    usable: bool
+
+
 @dataclass(slots=True, eq=False)
 class PagedCache:
     """The backbone's layers and the rank head's keys in one worker's cache."""
@@ -51,20 +58,36 @@ class PagedCache:
         """What beams of this prompt need; `metadata`: vLLM's attention metadata of the step, by layer name."""
         length = len(finished.tokens)
         first = self.layers[0]
-        block_tokens = first.kv_cache.shape[2]
-        table = metadata[first.layer_name].block_table[finished.row][: -(-length // block_tokens)]
-        blocks = table.to(torch.int64)
-        every = self.rank_keys.read(blocks, length)
-        usable = bool(torch.isfinite(finished.state).all()) and all(bool(torch.isfinite(part).all()) for part in every)
-        at = key_positions(finished.tokens, self.config)
-        at_U = None if len(at) == length else torch.from_numpy(at).to(blocks.device)
-        rank_keys = rows_of_keys(every, at_U)
+        blocks = self.blocks_of(metadata, finished.row, length)
+        shared = self.shared_keys(blocks, finished.tokens)
+        usable = shared.usable and bool(torch.isfinite(finished.state).all())
+        rank_keys = shared.keys
         if first.get_attn_backend().get_name() == CPU_BACKEND:
             packing = self._learnt(first)
             pairs = [packing.unpack(layer.kv_cache, blocks, length) for layer in self.layers]
             keys, values = zip(*pairs, strict=True)
             return ContiguousKeys(keys, values, finished.state, rank_keys, usable)
-        return PagedKeys(self.layers, table.to(torch.int32), length, finished.state, rank_keys, usable)
+        return PagedKeys(self.layers, blocks.to(torch.int32), length, finished.state, rank_keys, usable)
+
+    def blocks_of(self, metadata: Mapping[str, Any], row: int, length: int) -> Tensor:
+        """Blocks int64 [n] that hold the first `length` positions of a row of this step's batch."""
+        first = self.layers[0]
+        blocks: Tensor = metadata[first.layer_name].block_table[row][: -(-length // self.block_tokens)]
+        return blocks.to(torch.int64)
+
+    def shared_keys(self, blocks: Tensor, tokens: Int64s) -> SharedKeys:
+        """The rank head's keys of a prompt int64 [T]: of its key positions, h_1 the last of them."""
+        every = self.rank_keys.read(blocks, len(tokens))
+        usable = all(bool(torch.isfinite(part).all()) for part in every)
+        at = key_positions(tokens, self.config)
+        at_U = None if len(at) == len(tokens) else torch.from_numpy(at).to(blocks.device)
+        return SharedKeys(rows_of_keys(every, at_U), usable)
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens of one block."""
+        tokens: int = self.layers[0].kv_cache.shape[2]
+        return tokens
 
     def _learnt(self, layer: Attention) -> Packing:
         """How blocks are packed, found out once: all layers share one shape."""

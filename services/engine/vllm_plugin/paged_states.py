@@ -31,6 +31,8 @@ class PagedLayer(nn.Module, AttentionLayerBase):
         self.num_heads, self.num_kv_heads, self.head_size = like.num_heads, like.num_kv_heads, like.head_size
         self.width = 2 * like.num_kv_heads * like.head_size
         self.kv_cache = torch.tensor([])
+        # A tuple: the model holds this layer, not the other way round.
+        self.model: tuple[nn.Module, ...] = ()
         # Bound methods, not the layer: as a submodule it would be in the state dict twice.
         self._spec: Callable[[VllmConfig], object] = like.get_kv_cache_spec
         self._backend: Callable[[], object] = like.get_attn_backend
@@ -96,19 +98,30 @@ class PagedRankKeys(nn.Module):
 
     def read(self, blocks: Tensor, length: int) -> Keys:
         """Keys and values [T, R, E] of a prompt's positions; `blocks` int64, in the prompt's order."""
-        parts = [layer.slots().index_select(0, blocks).flatten(0, 1)[:length] for layer in self._stack()]
+        return self._keys([layer.slots().index_select(0, blocks).flatten(0, 1)[:length] for layer in self._stack()])
+
+    def read_at(self, block_N: Tensor, place_N: Tensor) -> Keys:
+        """Keys and values [N, R, E] of single positions: place int64 [N] inside block int64 [N]."""
+        return self._keys([layer.slots()[block_N, place_N] for layer in self._stack()])
+
+    def _keys(self, parts: list[Tensor]) -> Keys:
         flat = (parts[0] if len(parts) == 1 else torch.cat(parts, 1))[:, : self.width]
         head = self._head[0]
         if self.literal:
-            states = flat.view(length, head.heads, head.dim)
+            states = flat.view(len(flat), head.heads, head.dim)
             return Keys(states, states)
-        key, value = flat.view(length, 2, head.heads, head.dim).unbind(1)
+        key, value = flat.view(len(flat), 2, head.heads, head.dim).unbind(1)
         return Keys(key, value)
 
     @property
     def names(self) -> list[str]:
         """vLLM's names of the layers."""
         return [layer.layer_name for layer in self._stack()]
+
+    def belongs_to(self, model: nn.Module) -> None:
+        """Let whoever finds a layer by its name in vLLM's configuration find the model behind it."""
+        for layer in self._stack():
+            layer.model = (model,)
 
     def _stack(self) -> list[PagedLayer]:
         return [layer for layer in self.layers if isinstance(layer, PagedLayer)]

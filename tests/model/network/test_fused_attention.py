@@ -35,7 +35,8 @@ def test_fused_equals_plain(layout: str, keys: int, causal: bool) -> None:
     key, value = (torch.randn(2, keys, 32, generator=chance) for _ in range(2))
     mask = torch.ones(queries, keys, dtype=torch.bool).tril() if causal else None
     expected = attend(query, key, value, 0.2, mask)
-    found = attend_fused(*(laid_out(x, layout) for x in (query, key, value)), 0.2, causal=causal)
+    query, key, value = (laid_out(x, layout) for x in (query, key, value))
+    found = attend_fused(query, key, value, 0.2, causal=causal)
     torch.testing.assert_close(found.output, expected.output, rtol=0, atol=2e-6)
     torch.testing.assert_close(found.lse, expected.lse, rtol=0, atol=2e-6)
 

@@ -115,14 +115,15 @@ class Recipe:
 
 
 def prompt(bundle: Bundle, tokens: int, seed: int) -> Int64s:
-    """Whole random items, then special tokens up to this length, the last of them the marker's place."""
+    """Whole random items, then special tokens up to this length, the last of them the marker."""
     chance = np.random.default_rng(seed)
     levels = bundle.config.levels
     items = max(0, tokens - 2) // len(levels)
     codes = np.stack([part.token_offset + chance.integers(0, part.size, items) for part in levels], 1).reshape(-1)
-    special = [token for token in sorted(bundle.config.rankgr.special_tokens.values()) if token != POISON]
-    rest = [special[place % len(special)] for place in range(tokens - len(codes))]
-    return np.concatenate((codes, rest)).astype(np.int64)
+    special = bundle.config.rankgr.special_tokens
+    others = sorted(set(special.values()) - {POISON, special["marker"]})
+    rest = [others[place % len(others)] for place in range(tokens - len(codes) - 1)]
+    return np.concatenate((codes, rest, [special["marker"]])).astype(np.int64)
 
 
 def poison(bundle: Bundle) -> None:
