@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from contracts.errors import RankGRError
+from services.runtime.bounded_protocol import BoundedProtocol
 
 GRACEFUL_S = 10
 BACKLOG = 2048
@@ -125,7 +126,7 @@ class _Server(uvicorn.Server):
 def _server(site: Site) -> _Server:
     config = uvicorn.Config(
         site.app,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

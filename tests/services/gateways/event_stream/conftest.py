@@ -13,6 +13,6 @@ import pytest
 def sockets_left_behind() -> Iterator[None]:
     """For tests in which a broker is not there: what kafka-python left is collected without a word."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
+        warnings.filterwarnings("ignore", "unclosed", ResourceWarning)
         yield
         gc.collect()
