@@ -110,4 +110,5 @@ def otlp_exporter() -> SpanExporter:
     """Spans to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names.  Raises ImportError where it is not installed."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter()
+    exporter: SpanExporter = OTLPSpanExporter()
+    return exporter
