@@ -55,6 +55,14 @@ ENTRANTS = {
         Entrant("torch", TWO_STAGE),
         Entrant("vllm", TWO_STAGE, multiplies=False, needs=("vllm",)),
         Entrant(
+            "vllm_logits_processor",
+            frozenset({"users", "equal"}),
+            most_users=1,
+            turns=2,
+            multiplies=False,
+            needs=("vllm",),
+        ),
+        Entrant(
             "vllm_beam_search",
             frozenset({"plain"}),
             search="plain_allowed",

@@ -14,11 +14,10 @@ def host_of(start: Start) -> Host:
             from services.bench.engine.hosts.torch_host import TorchHost
 
             return TorchHost(start)
-        case "vllm":
+        case "vllm" | "vllm_logits_processor":
             from services.bench.engine.hosts.vllm_hosts import VllmBench
-            from services.engine.vllm_host.pooled import PooledSearch
 
-            return VllmBench(start, PooledSearch())
+            return VllmBench(start)
         case "naive_rsp" | "reference":
             from services.bench.engine.hosts.naive_rsp import NaiveRsp
 

@@ -12,8 +12,10 @@ from services.bench.engine.host import Decoded
 from services.bench.engine.hosts.torch_host import CACHE_BYTES, decoded_of, requests_of
 from services.bench.engine.machine import vllm_version
 from services.bench.engine.messages import Ask, Start
+from services.engine.vllm_host.beam_by_beam import BeamByBeam
 from services.engine.vllm_host.host import Search, VllmHost
 from services.engine.vllm_host.options import VllmOptions
+from services.engine.vllm_host.pooled import PooledSearch
 from services.runtime.clock import SystemClock
 
 # As many users in one step as ever come at once, so that vLLM's scheduler decides nothing that the torch host need not.
@@ -24,10 +26,11 @@ PATIENCE_MS = 600_000
 class VllmBench:
     """One engine, and the event loop that it lives in; the loop runs while users are decoded."""
 
-    def __init__(self, start: Start, search: Search) -> None:
+    def __init__(self, start: Start) -> None:
+        bundle = read_bundle(start.bundle)
         options = VllmOptions(
             bundle=start.bundle,
-            config=read_bundle(start.bundle).config,
+            config=bundle.config,
             most=MOST,
             waiting=MOST,
             threads=start.threads,
@@ -35,6 +38,9 @@ class VllmBench:
             dtype=start.dtype,
             compiled=start.compile,
         )
+        search: Search = PooledSearch()
+        if start.host == "vllm_logits_processor":
+            search = BeamByBeam(bundle.config, bundle.catalog)
         self._host = VllmHost(options, search, SystemClock(), _nobody_counts)
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self._host.start())

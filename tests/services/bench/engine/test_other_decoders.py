@@ -23,6 +23,7 @@ from services.bench.engine.users import Users
         pytest.param("hf_beam_search", marks=pytest.mark.heavy),
         pytest.param("vllm_beam_search", marks=pytest.mark.vllm),
         pytest.param("vllm", marks=pytest.mark.vllm),
+        pytest.param("vllm_logits_processor", marks=pytest.mark.vllm),
     ],
 )
 def test_its_lists_are_those_of_the_search_by_hand(name: str, bundle: Path, tmp_path: Path) -> None:
