@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import exp
 
 from services.runtime.clock import Clock
 
-# Each answer moves the estimate by a tenth: two dozen answers after a change it has mostly followed.
-_WEIGHT = 0.1
+# What was further back than a few of these counts for little.
+WINDOW_S = 5.0
 
 
 @dataclass(slots=True)
 class Visit:
-    """One prompt's stay; `answered` is set where it was decoded, for only then its stay tells something."""
+    """One prompt's stay; `answered` is set where it was decoded in time."""
 
     answered: bool = False
 
@@ -23,40 +24,42 @@ class Visit:
 class Pace:
     """Seconds that the engine needs per prompt, batching and everything included; 0 until something was answered.
 
-    Little's law: while a prompt stays t seconds among n on average, prompts leave at the rate n / t, on whatever
-    host and in whatever batches.
+    Time in which somebody was inside over prompts answered in it, the last seconds weighing most.  Who left
+    unanswered spent time like the others: were only the lucky ones looked at, an overload would look like none.
     """
 
     clock: Clock
-    per_prompt_s: float = 0.0
     inside: int = 0
-    _area: float = 0.0
+    _busy_s: float = 0.0
+    _answered: float = 0.0
     _known_until_s: float = 0.0
+
+    @property
+    def per_prompt_s(self) -> float:
+        """As of the last arrival or departure."""
+        return self._busy_s / self._answered if self._answered else 0.0
 
     @contextmanager
     def visit(self) -> Iterator[Visit]:
         """Around one prompt's stay."""
-        began_s, before = self._counted(1), self._area
+        self._count(1)
         visit = Visit()
         try:
             yield visit
         finally:
-            stay_s = self._counted(-1) - began_s
-            if visit.answered and stay_s > 0:
-                self._note(stay_s * stay_s / (self._area - before))
+            self._count(-1)
+            self._answered += visit.answered
 
     def seconds_for(self, prompts: int) -> float:
         """How long that many prompts take."""
         return prompts * self.per_prompt_s
 
-    def _counted(self, change: int) -> float:
-        """Now; `_area` is the number inside, summed over the time until then."""
+    def _count(self, change: int) -> None:
         now_s = self.clock.monotonic_s()
-        self._area += self.inside * (now_s - self._known_until_s)
+        if self.inside:
+            passed_s = now_s - self._known_until_s
+            kept = exp(-passed_s / WINDOW_S)
+            self._busy_s = self._busy_s * kept + passed_s
+            self._answered *= kept
         self._known_until_s = now_s
         self.inside += change
-        return now_s
-
-    def _note(self, per_prompt_s: float) -> None:
-        first = self.per_prompt_s == 0.0
-        self.per_prompt_s += (per_prompt_s - self.per_prompt_s) * (1.0 if first else _WEIGHT)

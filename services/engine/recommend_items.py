@@ -121,7 +121,8 @@ class RecommendItems:
         """
         await self.host.start()
         for batch in self.model.warm_up:
-            await asyncio.gather(*(self._decoded(prompt, WARM_UP_MS) for prompt in batch))
+            # Past the pace: what compiles takes its time once.
+            await asyncio.gather(*(self.host.decode(prompt, WARM_UP_MS) for prompt in batch))
         self.warm = True
 
     async def stop(self) -> None:

@@ -366,7 +366,9 @@ async def test_a_prompt_whose_deadline_is_shorter_than_the_queue_is_refused_at_o
     host.gate.set()
     engine = Engine(host, BatchLimits(most=1, max_wait_s=0, waiting=9), clock)
     await engine.recommend.start()
-    engine.recommend.pace.per_prompt_s = 2.0
+    with engine.recommend.pace.visit() as visit:
+        clock.advance(2)
+        visit.answered = True
     held(host)
 
     def asking(deadline_ms: int) -> asyncio.Task[Recommendation]:
