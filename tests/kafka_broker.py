@@ -6,6 +6,7 @@ tests/kafka_notes.py), and everything when it ends.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -78,8 +79,9 @@ class KafkaBroker:
         return True
 
     def freeze(self) -> None:
-        """Stand still, connections and all."""
+        """Stand still, connections and all; on return it does: a busy machine delivers a signal late."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Go on."""
