@@ -18,6 +18,7 @@ from vllm.forward_context import get_forward_context
 from vllm.model_executor.models.qwen2 import Qwen2Model
 from vllm.model_executor.models.utils import AutoWeightsLoader, maybe_prefix
 
+from model.bundle.read import WEIGHTS_FILE
 from model.decoding.blocks import Blocks
 from model.decoding.stages import TwoStages
 from model.network.rank_head import RankHead
@@ -43,6 +44,9 @@ class Step:
 
 class RankGRModel(nn.Module):
     """Weights under the bundle's own names: `model.*` as in Qwen2ForCausalLM, `rank_head.*`."""
+
+    # vLLM's word for the files to read; a bundle holds the quantiser's tensors as well.
+    allow_patterns_overrides = (WEIGHTS_FILE,)
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__()

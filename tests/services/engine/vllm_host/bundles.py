@@ -93,7 +93,8 @@ class Recipe:
                 prompt_format=fmt,
                 catalog=self.catalog(),
                 popular=PopularList(default=(1,)),
-                quantiser={},
+                # A second file of tensors, as every built bundle has it.
+                quantiser={"centroids": np.zeros((4, 2), np.float32)},
                 features={},
                 data={"name": "random"},
                 metrics={},
