@@ -58,7 +58,8 @@ test: $(VENV)/.dev ## all but the heavy tests
 	$(BIN)/python -m pytest -n 2 -q -m "not heavy and not vllm"
 
 test-heavy: $(VENV)/.dev ## what is slow or greedy
-	$(BIN)/python -m pytest -n 2 -q -m "heavy and not vllm"
+	$(BIN)/python -m pytest -n 2 -q -m "heavy and not vllm and not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 test-vllm: $(VENV)/.vllm ## what runs inside vLLM; a skipped test is a failure
 	$(BIN)/python -m pytest -n 2 --dist loadfile -q -m vllm --no-skips

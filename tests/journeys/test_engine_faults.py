@@ -16,7 +16,7 @@ from .engine_faults import EXPECTED, Refusals
 from .engines import FAULTY_ENGINE, Engine, Prompts
 
 log = logging.getLogger(__name__)
-pytestmark = [pytest.mark.journey, pytest.mark.heavy]
+pytestmark = [pytest.mark.journey, pytest.mark.heavy, pytest.mark.alone]
 
 Eventually = Callable[..., Awaitable[None]]
 READY_WITHIN_S = 90.0

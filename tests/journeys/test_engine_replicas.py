@@ -19,7 +19,7 @@ from services.runtime.clock import SystemClock
 from .conftest import Start
 from .engines import Engine, Prompts
 
-pytestmark = [pytest.mark.journey, pytest.mark.heavy]
+pytestmark = [pytest.mark.journey, pytest.mark.heavy, pytest.mark.alone]
 
 Eventually = Callable[..., Awaitable[None]]
 READY_WITHIN_S = 90.0

@@ -17,7 +17,7 @@ from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions, free_p
 from .conftest import Start
 from .retrieving import Retrieval, get, offer, popular_bundle, put_list
 
-pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy]
+pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy, pytest.mark.alone]
 
 Eventually = Callable[..., Awaitable[None]]
 StartRedis = Callable[[Path, ServerOptions], EmbeddedRedis]

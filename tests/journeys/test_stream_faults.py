@@ -22,7 +22,7 @@ from .conftest import Start
 from .processes import Started
 from .shop import items_of
 
-pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy]
+pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy, pytest.mark.alone]
 
 Eventually = Callable[..., Awaitable[None]]
 FROZEN_S = 5.0

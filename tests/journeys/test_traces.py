@@ -17,7 +17,7 @@ from .processes import Started
 from .shop import items_of
 from .test_stream_faults import serve
 
-pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy]
+pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy, pytest.mark.alone]
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
