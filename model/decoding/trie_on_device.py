@@ -1,4 +1,4 @@
-"""The catalogue's trie where the scores are: one bitmap of nothing, CSR rows of children per level.
+"""The catalogue's trie where the scores are: CSR rows of children per level.
 
 Scorers of pairs walk it; `model.semantic_id.trie` builds it.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from model.network.config import RankGRConfig, RankHeadShape
@@ -97,26 +97,16 @@ DEFAULT = Shape(
 
 # Qwen2.5-0.5B's body.  Its vocabulary of words (136 M of 494 M parameters) is left out: decoding reads the rows of
 # semantic ids alone.  The rank head, whose size the paper does not give, has 4 heads of 32 and an MLP of 128.
-QWEN = Shape(
+QWEN = replace(
+    DEFAULT,
     name="qwen2.5-0.5b",
     hidden_size=896,
     layers=24,
     heads=14,
     kv_heads=2,
     intermediate_size=4864,
-    level_sizes=(2048, 2048),
-    density=0.8,
     rank_head=_rank_head(heads=4, dim=32, mlp_hidden=128),
     dtype="bfloat16",
-    prompt_tokens=2048,
-    beams=(500, 1400),
-    lambdas=(1400, 1400),
-    prompt_points=(256, 512, 1024, 2048),
-    beam_points=(50, 100, 200, 500, 1000, 1400),
-    lambda_points=(60, 200, 500, 1000, 1400),
-    plain_beam_widths=(50, 200, 500),
-    history_items=900,
-    new_items=10,
 )
 
 # For tests: every stage has work to do, nothing takes a second.

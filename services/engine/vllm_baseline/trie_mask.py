@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from vllm import SamplingParams
 from vllm.config import VllmConfig
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 
 from model.bundle.prompt_side import read_prompt_side
 from model.semantic_id.trie import Trie
+from services.engine.vllm_plugin.batch_rows import BatchRows
 
 BUNDLE_KEY = "rankgr_bundle"
 NAME = f"{__name__}:TrieMask"
@@ -33,7 +34,8 @@ class TrieMask(LogitsProcessor):
         self._marker = side.prompt_format.marker
         self._offsets = side.prompt_format.token_offsets
         self._trie = Trie.of_catalog(side.catalog)
-        self._at: dict[int, tuple[int, int]] = {}
+        # Beam search asks anew for every token, so a row stands at one node as long as it lives.
+        self._nodes = BatchRows(lambda _params, prompt, output: self._node((*prompt, *output)))
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -45,18 +47,7 @@ class TrieMask(LogitsProcessor):
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
         """Follow the rows that come, go and move."""
-        if batch_update is None:
-            return
-        for row in batch_update.removed:
-            self._at.pop(row, None)
-        for row, _, prompt, output in batch_update.added:
-            self._at[row] = self._node((*(prompt or ()), *output))
-        for one, other, direction in batch_update.moved:
-            mine, theirs = self._at.pop(one, None), self._at.pop(other, None)
-            if mine is not None:
-                self._at[other] = mine
-            if direction is MoveDirectionality.SWAP and theirs is not None:
-                self._at[one] = theirs
+        self._nodes.update(batch_update)
 
     def apply(self, logits: Tensor) -> Tensor:
         """logits [rows, vocabulary] with -inf wherever the trie has no child."""
@@ -79,5 +70,5 @@ class TrieMask(LogitsProcessor):
         return len(fed), node
 
     def _tokens_below(self, row: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        level, node = self._at.get(row, (0, 0))
+        level, node = self._nodes[row] or (0, 0)
         return self._trie.children(level, node).astype(np.int64) + self._offsets[level]

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from vllm import SamplingParams
 from vllm.config import VllmConfig
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor
 
 from model.semantic_id.catalog import Int64s
+from services.engine.vllm_plugin.batch_rows import BatchRows
 from services.engine.vllm_plugin.rsp_rows import Asked, RspRows
 
 
@@ -27,6 +28,10 @@ class _Request:
     prompt: Int64s
     output: Sequence[int]
     params: SamplingParams
+
+    @classmethod
+    def of(cls, params: SamplingParams, prompt: Sequence[int], output: Sequence[int]) -> _Request:
+        return cls(np.asarray(prompt, np.int64), output, params)
 
     def asked(self) -> Asked:
         tokens = np.concatenate((self.prompt, np.asarray(self.output, np.int64))) if self.output else self.prompt
@@ -39,7 +44,7 @@ class RSPLogitsProcessor(LogitsProcessor):
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         del device, is_pin_memory
         self._rsp = RspRows(vllm_config)
-        self._requests: dict[int, _Request] = {}
+        self._requests = BatchRows(_Request.of)
 
     @classmethod
     def validate_params(cls, sampling_params: SamplingParams) -> None:
@@ -51,20 +56,9 @@ class RSPLogitsProcessor(LogitsProcessor):
 
     def update_state(self, batch_update: BatchUpdate | None) -> None:
         """Follow the rows that come, go and move."""
-        if batch_update is None:
-            return
-        for row in batch_update.removed:
-            self._requests.pop(row, None)
-        for row, params, prompt, output in batch_update.added:
-            self._requests[row] = _Request(np.asarray(prompt or (), np.int64), output, params)
-        for one, other, direction in batch_update.moved:
-            mine, theirs = self._requests.pop(one, None), self._requests.pop(other, None)
-            if mine is not None:
-                self._requests[other] = mine
-            if direction is MoveDirectionality.SWAP and theirs is not None:
-                self._requests[one] = theirs
+        self._requests.update(batch_update)
 
     def apply(self, logits: Tensor) -> Tensor:
         """Scores in place of the logits [rows, vocabulary]."""
-        requests = [self._requests.get(row) for row in range(len(logits))]
+        requests = [self._requests[row] for row in range(len(logits))]
         return self._rsp.apply(logits, [None if request is None else request.asked() for request in requests])
