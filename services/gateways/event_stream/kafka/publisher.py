@@ -111,10 +111,8 @@ class KafkaPublisher:
         now_s = loop.time()
         try:
             leaders = self._leaders.of(topic, now_s) or await self._learn(topic)
-            entry = _Entry(key, payload, size, loop.create_future())
-            self._enqueue(topic, leaders, entry, now_s)
-            self._watch(loop, now_s + self._limits.within_s, entry.settled)
-            await entry.settled
+            # No name holds the future here: its error would hold this frame, and with it the payload, in a cycle.
+            await self._enqueue(topic, leaders, _Entry(key, payload, size, loop.create_future()), now_s)
         finally:
             self._in_flight.end(size)
 
@@ -140,7 +138,8 @@ class KafkaPublisher:
         except FAILURES as error:
             raise down(self._place, error) from error
 
-    def _enqueue(self, topic: str, leaders: tuple[int, ...], entry: _Entry, now_s: float) -> None:
+    def _enqueue(self, topic: str, leaders: tuple[int, ...], entry: _Entry, now_s: float) -> asyncio.Future[None]:
+        """What is done when the event is acknowledged, or given up."""
         queues = self._queues.get(topic)
         if queues is None or len(queues) < len(leaders):
             queues = self._more_queues(topic, len(leaders))
@@ -153,6 +152,8 @@ class KafkaPublisher:
         queue.append(entry)
         if broker.sending is None:
             self._start(leader, broker)
+        self._watch(entry.settled.get_loop(), now_s + self._limits.within_s, entry.settled)
+        return entry.settled
 
     def _more_queues(self, topic: str, partitions: int) -> list[deque[_Entry]]:
         queues = self._queues.setdefault(topic, [])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -13,6 +16,7 @@ import pytest
 
 from contracts.errors import StreamBusy, StreamDown
 from services.gateways.event_stream.in_kafka import KafkaEventStream
+from services.gateways.event_stream.kafka.consumer import KafkaConsumer
 from services.gateways.event_stream.kafka.membership import GroupTimes
 from services.gateways.event_stream.kafka.publisher import LINGER_S, PublishLimits
 from services.gateways.event_stream.limits import StreamLimits
@@ -37,15 +41,35 @@ def broker() -> Iterator[KafkaBroker]:
     made.kill()
 
 
-def stream_on(broker: KafkaBroker, publishing: PublishLimits | None = None) -> KafkaEventStream:
-    return KafkaEventStream(broker.place, SystemClock(), limits=LIMITS, publishing=publishing, times=TIMES)
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Opens streams and members that are closed when the test ends, however it ends.
+
+    One left open tries to connect for ever in a thread of its own, and takes random numbers from other tests' seeds.
+    """
+
+    closing: AsyncExitStack
+
+    def stream(self, broker: KafkaBroker, publishing: PublishLimits | None = None) -> KafkaEventStream:
+        made = KafkaEventStream(broker.place, SystemClock(), limits=LIMITS, publishing=publishing, times=TIMES)
+        self.closing.push_async_callback(made.close)
+        return made
+
+    def member(self, stream: KafkaEventStream, topic: str = "triggers") -> KafkaConsumer:
+        made = stream.consumer(topic, "precompute", "a")
+        self.closing.push_async_callback(made.close)
+        return made
 
 
 @pytest.fixture
-async def stream(broker: KafkaBroker) -> AsyncIterator[KafkaEventStream]:
-    made = stream_on(broker, PublishLimits(within_s=5.0))
-    yield made
-    await made.close()
+async def opened() -> AsyncIterator[Opened]:
+    async with AsyncExitStack() as closing:
+        yield Opened(closing)
+
+
+@pytest.fixture
+def stream(broker: KafkaBroker, opened: Opened) -> KafkaEventStream:
+    return opened.stream(broker, PublishLimits(within_s=5.0))
 
 
 async def refused(stream: KafkaEventStream, topic: str = "triggers", payload: bytes = b"x") -> tuple[float, str]:
@@ -58,10 +82,10 @@ async def refused(stream: KafkaEventStream, topic: str = "triggers", payload: by
 
 
 async def test_a_frozen_broker_is_stream_down_in_time_and_what_was_accepted_is_there_when_it_goes_on(
-    broker: KafkaBroker, eventually: Eventually
+    broker: KafkaBroker, opened: Opened, eventually: Eventually
 ) -> None:
-    stream = stream_on(broker)
-    member = stream.consumer("triggers", "precompute", "a")
+    stream = opened.stream(broker)
+    member = opened.member(stream)
     accepted: set[bytes] = set()
     seen: set[bytes] = set()
 
@@ -102,12 +126,10 @@ async def test_a_frozen_broker_is_stream_down_in_time_and_what_was_accepted_is_t
     assert len(accepted) > 200
     stop.set()
     await consuming
-    await member.close()
-    await stream.close()
 
 
-async def test_a_broker_that_stays_silent_costs_most_callers_nothing(broker: KafkaBroker) -> None:
-    stream = stream_on(broker)
+async def test_a_broker_that_stays_silent_costs_most_callers_nothing(broker: KafkaBroker, opened: Opened) -> None:
+    stream = opened.stream(broker)
     await stream.publish("triggers", "u", b"x")
     broker.freeze()
     began_s = time.monotonic()
@@ -116,14 +138,13 @@ async def test_a_broker_that_stays_silent_costs_most_callers_nothing(broker: Kaf
     took_s = sorted((await asyncio.gather(*(refused(stream) for _ in range(50)))), key=lambda one: one[0])
     assert took_s[40][0] < 0.05, "all but a probe fail at once"
     broker.resume()
-    await stream.close()
 
 
 async def test_a_killed_broker_is_stream_down_and_a_new_one_in_its_place_is_found(
-    broker: KafkaBroker, eventually: Eventually
+    broker: KafkaBroker, opened: Opened, eventually: Eventually
 ) -> None:
-    stream = stream_on(broker)
-    member = stream.consumer("triggers", "precompute", "a")
+    stream = opened.stream(broker)
+    member = opened.member(stream)
     await stream.publish("triggers", "u", b"before")
     [delivery] = await member.receive(1, 10.0)
     broker.kill()
@@ -154,15 +175,15 @@ async def test_a_killed_broker_is_stream_down_and_a_new_one_in_its_place_is_foun
                 return False
 
         await eventually(received, within_s=20.0)
-        await member.close()
-        await stream.close()
     finally:
         again.kill()
 
 
 @pytest.mark.parametrize(("payload", "most"), [(b"x", 100), (bytes(40_000), 4)], ids=["by number", "by size"])
-async def test_above_the_bound_a_publication_is_refused_at_once(broker: KafkaBroker, payload: bytes, most: int) -> None:
-    stream = stream_on(broker, PublishLimits(within_s=1.0, most_events=100, most_bytes=200_000))
+async def test_above_the_bound_a_publication_is_refused_at_once(
+    broker: KafkaBroker, opened: Opened, payload: bytes, most: int
+) -> None:
+    stream = opened.stream(broker, PublishLimits(within_s=1.0, most_events=100, most_bytes=200_000))
     await stream.publish("triggers", "u", b"x")
     broker.freeze()
     waiting = [asyncio.ensure_future(stream.publish("triggers", f"u{n}", payload)) for n in range(1000)]
@@ -172,13 +193,13 @@ async def test_above_the_bound_a_publication_is_refused_at_once(broker: KafkaBro
     results = await asyncio.gather(*pending, return_exceptions=True)
     assert {type(one) for one in results} == {StreamDown}
     broker.resume()
-    await stream.close()
 
 
-async def test_a_broker_that_stays_silent_costs_no_memory(broker: KafkaBroker) -> None:
-    stream = stream_on(broker, PublishLimits(within_s=0.1))
+async def test_a_broker_that_stays_silent_costs_no_memory(broker: KafkaBroker, opened: Opened) -> None:
+    stream = opened.stream(broker, PublishLimits(within_s=0.1))
     await stream.publish("triggers", "u", b"x")
     broker.freeze()
+    gc.disable()
     tracemalloc.start()
     for _ in range(40):
         await asyncio.gather(
@@ -186,20 +207,19 @@ async def test_a_broker_that_stays_silent_costs_no_memory(broker: KafkaBroker) -
         )
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    gc.enable()
     assert peak < 50_000_000, "of the 200 MB that were offered"
     broker.resume()
-    await stream.close()
 
 
-async def test_one_user_s_events_keep_their_order(stream: KafkaEventStream) -> None:
-    member = stream.consumer("triggers", "precompute", "a")
+async def test_one_user_s_events_keep_their_order(stream: KafkaEventStream, opened: Opened) -> None:
+    member = opened.member(stream)
     for start in range(0, 300, 50):
         await asyncio.gather(*(stream.publish("triggers", "ann", b"%d" % n) for n in range(start, start + 50)))
     got: list[int] = []
     while len(got) < 300:
         got += [int(one.payload) for one in await member.receive(300, 10.0)]
     assert got == list(range(300))
-    await member.close()
 
 
 async def test_what_comes_together_goes_out_together(stream: KafkaEventStream) -> None:
@@ -209,26 +229,24 @@ async def test_what_comes_together_goes_out_together(stream: KafkaEventStream) -
     assert time.monotonic() - began_s < 2000 * LINGER_S, "one request each would take longer"
 
 
-async def test_a_topic_that_is_not_there_is_not_made_by_accident(stream: KafkaEventStream) -> None:
+async def test_a_topic_that_is_not_there_is_not_made_by_accident(stream: KafkaEventStream, opened: Opened) -> None:
     _took_s, said = await refused(stream, topic="typo")
     assert "rankgr topics create" in said
-    member = stream.consumer("typo", "precompute", "a")
+    member = opened.member(stream, "typo")
     with pytest.raises(StreamDown, match="rankgr topics create"):
         await member.receive(1, 5.0)
-    await member.close()
     await stream.publish("triggers", "u", b"x")
 
 
-async def test_a_stream_whose_topics_are_missing_is_not_usable() -> None:
+async def test_a_stream_whose_topics_are_missing_is_not_usable(opened: Opened) -> None:
     broker = KafkaBroker.start()
-    stream = stream_on(broker)
+    stream = opened.stream(broker)
     try:
         with pytest.raises(StreamDown, match="rankgr topics create"):
             await stream.ping()
         create_topics(broker.bootstrap)
         await stream.ping()
     finally:
-        await stream.close()
         broker.kill()
 
 
@@ -238,11 +256,11 @@ async def test_a_message_that_is_too_large_is_refused_and_the_others_are_not(str
     await stream.publish("triggers", "u", bytes(900_000))
 
 
-async def test_nobody_there_is_stream_down_for_every_call() -> None:
+async def test_nobody_there_is_stream_down_for_every_call(opened: Opened) -> None:
     broker = KafkaBroker.start()
     broker.kill()
-    stream = stream_on(broker)
-    member = stream.consumer("triggers", "precompute", "a")
+    stream = opened.stream(broker)
+    member = opened.member(stream)
     await refused(stream)
     calls: list[Callable[[], Awaitable[object]]] = [
         stream.ping,
@@ -254,14 +272,12 @@ async def test_nobody_there_is_stream_down_for_every_call() -> None:
         with pytest.raises(StreamDown) as caught:
             await call()
         assert "\n" not in str(caught.value)
-    await member.close()
-    await stream.close()
 
 
-async def test_waiting_for_a_broker_leaves_no_socket_open() -> None:
+async def test_waiting_for_a_broker_leaves_no_socket_open(opened: Opened) -> None:
     broker = KafkaBroker.start()
     broker.kill()
-    stream = stream_on(broker, PublishLimits(within_s=0.05))
+    stream = opened.stream(broker, PublishLimits(within_s=0.05))
 
     def open_files() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
@@ -271,4 +287,3 @@ async def test_waiting_for_a_broker_leaves_no_socket_open() -> None:
     for _ in range(60):
         await refused(stream)
     assert open_files() <= before + 2
-    await stream.close()
