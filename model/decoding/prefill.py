@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from model.decoding.decodable import Decodable
-from model.decoding.prompt_keys import ContiguousKeys, attend_to_all, rows_of_keys
+from model.decoding.prompt_keys import ContiguousKeys, attend_onwards, rows_of_keys
 from model.decoding.request import key_positions
-from model.network.attention import merge
-from model.network.fused_attention import attend_fused
 from model.network.rank_head import Keys
 from model.semantic_id.catalog import Int64s
 
@@ -107,17 +105,10 @@ def _one_pass(network: Decodable, starts: Sequence[Start]) -> list[Prefilled]:
 
 def _attend(start: Start, depth: int, q_SHE: Tensor, own: tuple[Tensor, Tensor]) -> Tensor:
     """Heads' outputs [S, H, E] of the new tokens over what was taken over and over themselves."""
-    scale = q_SHE.shape[-1] ** -0.5
-    group = q_SHE.shape[1] // len(own[0])
-    # Each key head once per query head that shares it: a view, the keys are not copied.
-    key_HSE, value_HSE = (part.unsqueeze(1).expand(-1, group, -1, -1).flatten(0, 1) for part in own)
-    causal = attend_fused(q_SHE.transpose(0, 1), key_HSE, value_HSE, scale, causal=True)
-    output_SHE = causal.output.transpose(0, 1)
-    if start.prompt is None or not start.known:
-        return output_SHE
-    before = start.prompt.keys[depth][:, : start.known], start.prompt.values[depth][:, : start.known]
-    part = attend_to_all(q_SHE, *before, scale)
-    return merge(part, type(part)(output_SHE, causal.lse.transpose(0, 1))).output
+    before = None
+    if start.prompt is not None and start.known:
+        before = start.prompt.keys[depth][:, : start.known], start.prompt.values[depth][:, : start.known]
+    return attend_onwards(q_SHE, own, before)
 
 
 def _grown(start: Start, depth: int, own: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -12,12 +12,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from model.network.attention import AttentionPart
+from model.network.attention import AttentionPart, merge
 from model.network.fused_attention import attend_fused
 from model.network.rank_head import Keys
 
-# Shapes: T prompt tokens, U keys of the rank head, B beams, D hidden size, H heads, K key-value heads,
-# E width of a head, R heads of the rank head.
+# Shapes: T prompt tokens, P of them known and S new, U keys of the rank head, B beams, D hidden size, H heads,
+# K key-value heads, E width of a head, R heads of the rank head.
 
 
 class PromptKeys(Protocol):
@@ -77,6 +77,21 @@ def attend_to_all(q_BHE: Tensor, key_KTE: Tensor, value_KTE: Tensor, scale: floa
     part = attend_fused(q_KQE, key_KTE, value_KTE, scale)
     output_BHE = part.output.view(groups, beams, -1, width).transpose(0, 1).reshape(beams, heads, width)
     return AttentionPart(output_BHE, part.lse.view(groups, beams, -1).transpose(0, 1).reshape(beams, heads))
+
+
+def attend_onwards(q_SHE: Tensor, own: tuple[Tensor, Tensor], before: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Outputs [S, H, E] of a prompt's next tokens over what came before (k, v) [K, P, E] and, causally, themselves.
+
+    own: their (k, v) [K, S, E].
+    """
+    scale = q_SHE.shape[-1] ** -0.5
+    group = q_SHE.shape[1] // len(own[0])
+    key_HSE, value_HSE = (part.unsqueeze(1).expand(-1, group, -1, -1).flatten(0, 1) for part in own)
+    causal = attend_fused(q_SHE.transpose(0, 1), key_HSE, value_HSE, scale, causal=True)
+    output_SHE = causal.output.transpose(0, 1)
+    if before is None:
+        return output_SHE
+    return merge(attend_to_all(q_SHE, *before, scale), AttentionPart(output_SHE, causal.lse.transpose(0, 1))).output
 
 
 def rows_of_keys(keys: Keys, at_U: Tensor | None) -> Keys:

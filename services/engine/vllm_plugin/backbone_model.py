@@ -6,7 +6,7 @@ Keeps, after each forward pass, what decoding needs of the step: vLLM's own cont
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from vllm.config import VllmConfig
 from vllm.forward_context import get_forward_context
+from vllm.model_executor.layers.attention import Attention
 from vllm.model_executor.models.qwen2 import Qwen2Model
 from vllm.model_executor.models.utils import AutoWeightsLoader, maybe_prefix
 
@@ -105,6 +106,11 @@ class RankGRModel(nn.Module):
         self._stages = None
         loaded: set[str] = AutoWeightsLoader(self).load_weights(weights)
         return loaded
+
+    @property
+    def cache_layers(self) -> Sequence[Attention]:
+        """vLLM's attention layers of the backbone, bottom first."""
+        return self._cache.layers
 
     @property
     def cache(self) -> PagedCache:

@@ -6,6 +6,7 @@ Each instruction set has a packing of its own, and none is documented; numbers w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -58,6 +59,12 @@ class Packing:
     value: BlockOrder
 
     @classmethod
+    def of_cache(cls, isa: str, kv_cache: Tensor) -> Packing:
+        """Of a layer's cache [blocks, K, P, 2 E]; found out once for each shape."""
+        tokens, content = kv_cache.shape[2:]
+        return _learnt(isa, tokens, content // 2, kv_cache.dtype)
+
+    @classmethod
     def learn(cls, isa: str, tokens: int, width: int, dtype: torch.dtype) -> Packing:
         """Write known numbers through vLLM's writer and see where they end up."""
         from vllm import _custom_ops as ops
@@ -87,11 +94,16 @@ class Packing:
         key, value = (BlockOrder.of(row.argsort().view(tokens, width)) for row in found)
         return cls(key, value)
 
-    def unpack(self, cache: Tensor, blocks: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    def unpack(self, kv_cache: Tensor, blocks: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Keys and values [K, T, E] of a prompt's `blocks` int64 [n] in a layer's cache.
 
-        cache [blocks, K, P, 2 E]: per block and head first all keys, then all values.
+        kv_cache [blocks, K, P, 2 E]: per block and head first all keys, then all values.
         """
-        total, heads, tokens, content = cache.shape
-        both = cache.view(total, heads, 2, tokens * content // 2).index_select(0, blocks)
+        total, heads, tokens, content = kv_cache.shape
+        both = kv_cache.view(total, heads, 2, tokens * content // 2).index_select(0, blocks)
         return self.key.restore(both[:, :, 0])[:, :length], self.value.restore(both[:, :, 1])[:, :length]
+
+
+@cache
+def _learnt(isa: str, tokens: int, width: int, dtype: torch.dtype) -> Packing:
+    return Packing.learn(isa, tokens, width, dtype)

@@ -6,7 +6,7 @@ On a CPU the blocks are unpacked once per prompt; on CUDA attention reads them w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -45,14 +45,13 @@ class SharedKeys(NamedTuple):
     usable: bool
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class PagedCache:
     """The backbone's layers and the rank head's keys in one worker's cache."""
 
     config: RankGRConfig
     layers: Sequence[Attention]
     rank_keys: PagedRankKeys
-    _packing: Packing | None = field(default=None)
 
     def prompt(self, metadata: Mapping[str, Any], finished: FinishedPrompt) -> PromptKeys:
         """What beams of this prompt need; `metadata`: vLLM's attention metadata of the step, by layer name."""
@@ -63,7 +62,7 @@ class PagedCache:
         usable = shared.usable and bool(torch.isfinite(finished.state).all())
         rank_keys = shared.keys
         if first.get_attn_backend().get_name() == CPU_BACKEND:
-            packing = self._learnt(first)
+            packing = Packing.of_cache(first.isa, first.kv_cache)
             pairs = [packing.unpack(layer.kv_cache, blocks, length) for layer in self.layers]
             keys, values = zip(*pairs, strict=True)
             return ContiguousKeys(keys, values, finished.state, rank_keys, usable)
@@ -88,13 +87,6 @@ class PagedCache:
         """Tokens of one block."""
         tokens: int = self.layers[0].kv_cache.shape[2]
         return tokens
-
-    def _learnt(self, layer: Attention) -> Packing:
-        """How blocks are packed, found out once: all layers share one shape."""
-        if self._packing is None:
-            tokens, content = layer.kv_cache.shape[2:]
-            self._packing = Packing.learn(layer.isa, tokens, content // 2, layer.kv_cache.dtype)
-        return self._packing
 
 
 @dataclass(frozen=True, slots=True, eq=False)

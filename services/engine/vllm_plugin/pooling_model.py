@@ -21,9 +21,10 @@ from contracts.errors import EngineFailed, RankGRError
 from model.decoding.request import DecodeRequest, DecodeResult
 from model.decoding.stages import Job
 from services.engine.vllm_plugin.backbone_model import RankGRModel, Step
+from services.engine.vllm_plugin.cpu_attention import CpuPromptAttention
 from services.engine.vllm_plugin.names import EXTRA
 from services.engine.vllm_plugin.packed_answer import pack, request_of
-from services.engine.vllm_plugin.paged_prompt import FinishedPrompt
+from services.engine.vllm_plugin.paged_prompt import CPU_BACKEND, FinishedPrompt
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,9 @@ class RankGRForPooling(RankGRModel):
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
+        for layer in self.cache_layers:
+            if layer.get_attn_backend().get_name() == CPU_BACKEND:
+                layer.impl = CpuPromptAttention(layer.impl)
         self.pooler = SearchingPooler(self)
 
 
