@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from hashlib import blake2b
 from struct import Struct
+
+import msgspec
 
 from contracts.errors import BadCursor
 from contracts.ids import UserId
@@ -26,19 +27,19 @@ MAX_CURSOR_CHARACTERS = 512
 MAX_OFFSET = 2**31
 
 _FIXED = Struct("<BBI")
+# base64.urlsafe_b64encode without its detours: every first page has a cursor.
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _LIST, _SCENE, _NO_SCENE = range(3)
 
 
-@dataclass(frozen=True, slots=True)
-class ListCursor:
+class ListCursor(msgspec.Struct, frozen=True, gc=False):
     """The next page of the stored list with this version starts at `offset`."""
 
     version: str
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class FallbackCursor:
+class FallbackCursor(msgspec.Struct, frozen=True, gc=False):
     """The next page of the scene's popular list starts at `offset`."""
 
     scene: str | None
@@ -58,7 +59,8 @@ def write_cursor(user: UserId, cursor: Cursor) -> str:
         case FallbackCursor(scene, offset):
             payload = _FIXED.pack(FORMAT, _SCENE, offset) + str(scene).encode()
     # Without padding: what ends in "=" is not kept whole by every client.
-    return base64.urlsafe_b64encode(_tag(user, payload) + payload).rstrip(b"=").decode()
+    text = binascii.b2a_base64(_tag(user, payload) + payload, newline=False)
+    return text.translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def read_cursor(user: UserId, text: str) -> Cursor:

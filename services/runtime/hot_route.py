@@ -23,6 +23,7 @@ from contracts.errors import RankGRError
 from services.runtime.gate import CALLER, Door
 from services.runtime.http_errors import ErrorAnswer, answer_of, broken_answer, invalid_answer
 from services.runtime.http_metrics import HttpTallies
+from services.runtime.whole_answer import whole_of
 
 _log = logging.getLogger(__name__)
 
@@ -133,15 +134,21 @@ class _Hot:
         except Exception:  # noqa: BLE001 - a bug must cost one request only, and say so in the log
             _log.exception("a request failed unexpectedly", extra={"route": self.route.template})
             answer = HotAnswer.of(broken_answer())
-        body = answer.body
-        headers: RawHeaders = answer.headers
-        if answer.status != 304:
-            headers = [*headers, (b"content-length", b"%d" % len(body))]
-        start: dict[str, Any] = {"type": "http.response.start", "status": answer.status, "headers": headers}
-        await send(start)
-        await send({"type": "http.response.body", "body": body})
+        await _send(answer, scope, send)
         if answer.status == self.route.status:
             self._ok.value += 1
         else:
             self._tallies.requests.labels(self.route.method, self.route.template, str(answer.status)).add()
         self._seconds.note(perf_counter() - began)
+
+
+async def _send(answer: HotAnswer, scope: AsgiScope, send: Send) -> None:
+    """In one call where the server offers it, in ASGI's two messages elsewhere."""
+    body, headers = answer.body, answer.headers
+    if answer.status != 304:
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
+    whole = whole_of(scope)
+    if whole is None or not whole(answer.status, headers, body):
+        start: dict[str, Any] = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
