@@ -95,6 +95,20 @@ def test_the_reference_says_what_torch_says(rankgr: Run, micro_bundle: Path) -> 
         assert ours["score"] == pytest.approx(theirs["score"], abs=1e-4)
 
 
+@pytest.mark.heavy
+@pytest.mark.vllm
+# vLLM and what it loads warn of what is theirs to change.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_vllm_says_what_torch_says(rankgr: Run, micro_bundle: Path) -> None:
+    asked = ("recommend", micro_bundle, "--items", HISTORY, "--beams", "5,20", "--lambdas", "10,10", "--json")
+    torch = rankgr(*asked).content()["items"]
+    # vLLM speaks of the machine it finds, on stderr.
+    vllm = json.loads(rankgr(*asked, "--host", "vllm").out)["items"]
+    assert [item["item_id"] for item in torch] == [item["item_id"] for item in vllm]
+    for ours, theirs in zip(torch, vllm, strict=True):
+        assert ours["score"] == pytest.approx(theirs["score"], abs=1e-4)
+
+
 def test_an_empty_history_is_a_prompt_of_circumstances_alone(rankgr: Run, micro_bundle: Path) -> None:
     answer = rankgr("recommend", micro_bundle, "--items", "", "--limit", 3, "--json").content()
     assert len(answer["items"]) == 3
