@@ -17,7 +17,7 @@ from .shop import Shop, items_of
 pytestmark = [pytest.mark.journey, pytest.mark.redis]
 
 Eventually = Callable[..., Awaitable[None]]
-START_WITHIN_S = 90.0
+START_WITHIN_S = 180.0
 
 
 async def running(up: Started, eventually: Eventually) -> dict[str, str]:
