@@ -33,15 +33,16 @@ class Listed:
 class Difference:
     """How far a list is from the one it should be.
 
-    strangers: ids that only one of the two holds, other than near-ties at the cut; worst_score: the greatest
+    strangers: ids that only one of the two holds, other than near-ties at a cut; worst_score: the greatest
     difference of a common id's score, divided by the score where that is beyond 1; recall: share of the other's ids
-    that were found.
+    that were found; excused: whether a tie at IAP's cut had to be allowed for.
     """
 
     strangers: int
     worst_score: float
     recall: float
     tolerance: float = SCORE_TOLERANCE
+    excused: bool = False
 
     def within(self, dtype: str) -> bool:
         """Whether the lists count as equal for hosts that compute in this dtype."""
@@ -50,15 +51,21 @@ class Difference:
         return self.strangers == 0 and self.worst_score <= self.tolerance
 
 
-def compare(mine: Listed, wanted: Listed, tolerance: float = SCORE_TOLERANCE) -> Difference:
-    """Sets and scores; order is not compared, for near-ties may swap."""
+def compare(
+    mine: Listed, wanted: Listed, tolerance: float = SCORE_TOLERANCE, tied: frozenset[int] = frozenset()
+) -> Difference:
+    """Sets and scores; order is not compared, for near-ties may swap.
+
+    tied: first codes at IAP's cut (`iap_cut`).  Ids below them may stand in one list alone, and then the other goes
+    further down.
+    """
     ours, theirs = mine.by_sid(), wanted.by_sid()
     common = ours.keys() & theirs.keys()
-    # Where the list was cut, ids whose scores are as good as equal may stand on either side.
+    # Where a list was cut, ids whose scores are as good as equal, or lower, may be missing from it.
     cut = min(ours.values(), default=0.0), min(theirs.values(), default=0.0)
-    apart = [_apart(score, cut[0]) for sid, score in ours.items() if sid not in theirs]
-    apart += [_apart(score, cut[1]) for sid, score in theirs.items() if sid not in ours]
-    strangers = sum(distance > tolerance for distance in apart)
+    above = [_above(score, cut[1]) for sid, score in ours.items() if sid not in theirs and sid[0] not in tied]
+    above += [_above(score, cut[0]) for sid, score in theirs.items() if sid not in ours and sid[0] not in tied]
+    strangers = sum(distance > tolerance for distance in above)
     if len(ours) != len(theirs) or len(ours) != len(mine.score):
         # A list that is shorter, or says the same id twice, has no excuse at the cut.
         strangers = max(strangers, 1)
@@ -67,7 +74,12 @@ def compare(mine: Listed, wanted: Listed, tolerance: float = SCORE_TOLERANCE) ->
         worst_score=max((_apart(ours[sid], theirs[sid]) for sid in common), default=0.0),
         recall=len(common) / len(theirs) if theirs else 1.0,
         tolerance=tolerance,
+        excused=bool(tied) and strangers == 0,
     )
+
+
+def _above(score: float, cut: float) -> float:
+    return (score - cut) / max(1.0, abs(cut))
 
 
 def _apart(score: float, other: float) -> float:

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from contracts.progress import Progress
+from model.semantic_id.catalog import Int64s
 from services.bench.engine.cases import Case, Visit
 from services.bench.engine.command import Timed
 from services.bench.engine.entrants import COMMAND, Entrant
 from services.bench.engine.field import Field
 from services.bench.engine.flops import Work, direct_flops, two_stage_flops
-from services.bench.engine.lists import PLAIN_TOLERANCE, SCORE_TOLERANCE, compare
+from services.bench.engine.iap_cut import IapCut
+from services.bench.engine.lists import PLAIN_TOLERANCE, SCORE_TOLERANCE, Difference, Listed, compare
 from services.bench.engine.messages import Ask, Found
 from services.bench.engine.process import HostLost
 from services.bench.engine.references import References, make_references
@@ -40,6 +42,10 @@ class EngineBench:
     command: Callable[[], Timed] | None = None
     _outcome: Outcome = field(default_factory=Outcome)
     _references: References = field(default_factory=dict)
+    _cut: IapCut = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._cut = IapCut(self.terms)
 
     def __call__(self) -> Outcome:
         """Measure everything; what was started has ended when this returns."""
@@ -84,7 +90,7 @@ class EngineBench:
             }
             if COMMAND in tallies:
                 self._time_command(tallies[COMMAND])
-            self._take(turn, playing, found, tallies)
+            self._take(turn, playing, found, tallies, visit)
             self.progress.advance(1)
         return list(tallies.values())
 
@@ -116,7 +122,12 @@ class EngineBench:
         tally.note = "as the program printed it" if timed.printed else "the whole run of the program"
 
     def _take(
-        self, turn: int, playing: list[Entrant], found: dict[str, Found | None], tallies: dict[str, Tally]
+        self,
+        turn: int,
+        playing: list[Entrant],
+        found: dict[str, Found | None],
+        tallies: dict[str, Tally],
+        visit: Visit,
     ) -> None:
         """Note a turn, and compare its lists: the first user's with the reference, all with the torch host's."""
         lists = {name: [sent.listed() for sent in one.lists] for name, one in found.items() if one is not None}
@@ -131,7 +142,14 @@ class EngineBench:
                 tolerance = SCORE_TOLERANCE if entrant.search == "two_stage" else PLAIN_TOLERANCE
                 tally.to_reference.append(compare(mine[0], wanted, tolerance))
             if entrant.name != TORCH and entrant.search == "two_stage" and TORCH in lists:
-                tally.to_torch += [compare(one, other) for one, other in zip(mine, lists[TORCH], strict=True)]
+                both = zip(visit.prompts, mine, lists[TORCH], strict=True)
+                tally.to_torch += [self._compared(tally.case, *one) for one in both]
+
+    def _compared(self, case: Case, prompt: Int64s, mine: Listed, wanted: Listed) -> Difference:
+        found = compare(mine, wanted)
+        if found.within(self.terms.shape.dtype):
+            return found
+        return compare(mine, wanted, tied=self._cut.tied(prompt, case.lambdas[0]))
 
     def _tallies(self, playing: list[Entrant], case: Case) -> dict[str, Tally]:
         dtype = self.terms.shape.dtype

@@ -98,8 +98,13 @@ class Tally:
             share_of_product=None if flops is None or not product_flops else round(flops / product_flops, 4),
             counts=_means([turn.counts for turn in self.found], users),
             extrapolated=any(turn.extrapolated for turn in self.found),
-            note=self.note,
+            note=self._note(),
         )
+
+    def _note(self) -> str:
+        excused = sum(one.excused for one in self.to_torch)
+        tie = f"{excused} of {len(self.to_torch)} lists differ by a tie at IAP's cut" if excused else ""
+        return "; ".join(part for part in (self.note, tie) if part)
 
 
 def _means(turns: Sequence[dict[str, int]], users: int) -> dict[str, float]:

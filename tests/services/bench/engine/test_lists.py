@@ -65,3 +65,18 @@ def test_two_empty_lists_are_equal_and_one_is_not() -> None:
     assert compare(empty, empty).within("float32")
     assert not compare(empty, listed()).within("float32")
     assert not compare(listed(), empty).within("float32")
+
+
+def test_a_prefix_at_iap_s_cut_may_be_missing_and_then_the_list_goes_further_down() -> None:
+    other = listed([[1, 4], [3, 3], [1, 0], [1, 7]], [-0.1, -0.3, -0.4, -0.6])
+    assert not compare(other, listed()).within("float32")
+    for mine, wanted in ((other, listed()), (listed(), other)):
+        difference = compare(mine, wanted, tied=frozenset({0, 5}))
+        assert difference.within("float32")
+        assert difference.excused
+        assert not compare(mine, wanted, tied=frozenset({5})).within("float32")
+
+
+def test_a_tie_at_iap_s_cut_excuses_nothing_else() -> None:
+    other = listed([[1, 4], [9, 9], [1, 0], [1, 7]], [-0.1, -0.3, -0.4, -0.6])
+    assert not compare(other, listed(), tied=frozenset({0})).within("float32")
