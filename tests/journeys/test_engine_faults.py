@@ -25,7 +25,7 @@ ROUND = 200
 # More than the queue and a batch hold: it overflows time and again, and yet most requests get in.
 AT_ONCE = 24
 # What allocators may still fetch after the first rounds (ten thousand requests took 2.5 MiB more, ever fewer of them).
-# One kept result for each served request would be more.
+# The keys of one kept prompt for each served request would be more.
 FLAT_WITHIN_BYTES = 5 * 2**20
 
 
