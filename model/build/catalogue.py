@@ -16,6 +16,7 @@ from model.semantic_id.catalog import Catalog
 from model.semantic_id.collisions import settle_collisions
 from model.semantic_id.features import ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
+from model.semantic_id.quantiser import Quantiser
 from model.semantic_id.residual_kmeans import ResidualKMeans
 from model.semantic_id.train_histories import train_histories
 
@@ -35,7 +36,7 @@ class MadeCatalog:
         return self.encoder.features
 
     @property
-    def quantiser(self) -> ResidualKMeans:
+    def quantiser(self) -> Quantiser:
         """Feature vectors to codes."""
         return self.encoder.quantiser
 

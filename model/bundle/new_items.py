@@ -18,13 +18,15 @@ from contracts.errors import BadBundle
 from model.bundle.verify import read_manifest, verify_files
 from model.semantic_id.features import ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
-from model.semantic_id.residual_kmeans import ResidualKMeans
+from model.semantic_id.quantisers import read_quantiser
 from model.semantic_id.text_features import FittedTextFeatures
 
 QUANTISER_FILE = "quantiser.safetensors"
 FEATURES_FOLDER = "features"
 ARRAYS_FILE = "item_features.safetensors"
 DESCRIPTION_FILE = "item_features.json"
+_ARRAYS, _DESCRIPTION = f"{FEATURES_FOLDER}/{ARRAYS_FILE}", f"{FEATURES_FOLDER}/{DESCRIPTION_FILE}"
+ENCODER_FILES = frozenset({QUANTISER_FILE, _ARRAYS, _DESCRIPTION})
 
 
 class _Description(BaseModel):
@@ -61,24 +63,31 @@ def read_new_item_encoder(directory: Path) -> NewItemEncoder:
 
     Raises BadBundle with one line that says what is wrong, also for a bundle of items without texts.
     """
-    arrays_file, description_file = f"{FEATURES_FOLDER}/{ARRAYS_FILE}", f"{FEATURES_FOLDER}/{DESCRIPTION_FILE}"
-    verify_files(directory, read_manifest(directory), frozenset({QUANTISER_FILE, arrays_file, description_file}))
+    verify_files(directory, read_manifest(directory), ENCODER_FILES)
+    encoder = read_encoder_files(directory)
+    if encoder.features.text is None:
+        raise BadBundle(f"{directory} was built from items without texts: a new item's text gives it no semantic id")
+    return encoder
+
+
+def read_encoder_files(directory: Path) -> NewItemEncoder:
+    """The same from files whose sums are checked already, items without texts included."""
     try:
-        description = _Description.model_validate_json((directory / description_file).read_bytes())
+        description = _Description.model_validate_json((directory / _DESCRIPTION).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BadBundle(f"{directory}: {description_file}: {where}: {first['msg']}") from error
-    if description.text == "none":
-        raise BadBundle(f"{directory} was built from items without texts: a new item's text gives it no semantic id")
-    text = FittedTextFeatures.from_arrays(_arrays(directory, arrays_file), description.facets)
+        raise BadBundle(f"{directory}: {_DESCRIPTION}: {where}: {first['msg']}") from error
+    text: FittedTextFeatures | None = None
+    if description.text != "none":
+        text = FittedTextFeatures.from_arrays(_arrays(directory, _ARRAYS), description.facets)
     features = ItemFeatures(text, description.text_weight, description.history_dims)
-    quantiser = ResidualKMeans.from_arrays(_arrays(directory, QUANTISER_FILE))
-    quantiser_dims = quantiser.centroids[0].shape[1]
-    if text.dims != description.text_dims or features.dims != quantiser_dims:
+    quantiser = read_quantiser(_arrays(directory, QUANTISER_FILE))
+    text_dims = text.dims if text else 0
+    if text_dims != description.text_dims or features.dims != quantiser.dims:
         raise BadBundle(
-            f"{directory}: {features.dims} item features ({text.dims} of the text) fit neither "
-            f"the {description.text_dims} described nor the quantiser's {quantiser_dims}"
+            f"{directory}: {features.dims} item features ({text_dims} of the text) fit neither "
+            f"the {description.text_dims} described nor the quantiser's {quantiser.dims}"
         )
     return NewItemEncoder(features, quantiser)
 

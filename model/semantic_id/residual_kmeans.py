@@ -1,6 +1,6 @@
 """Residual k-means: each level's codes cluster what the levels before left unexplained.
 
-Called when a bundle is built, and for a new item's codes.  An RQ-VAE will be a second quantiser beside it.
+Called when semantic ids are made, and for a new item's codes; one of the quantisers (`quantiser.py`).
 """
 
 from __future__ import annotations
@@ -71,6 +71,27 @@ class ResidualKMeans:
     def level_sizes(self) -> tuple[int, ...]:
         """Codes per level."""
         return tuple(centroid_VD.shape[0] for centroid_VD in self.centroids)
+
+    @property
+    def dims(self) -> int:
+        """D."""
+        return int(self.centroids[0].shape[1])
+
+    @property
+    def codebooks(self) -> tuple[Float32s, ...]:
+        """The centroids."""
+        return self.centroids
+
+    def latent(self, features_ND: Float32s) -> Float32s:
+        """The features themselves.  Raises BadDataSet for features that are not finite."""
+        return _checked(features_ND)
+
+    def decode(self, codes_NM: Int32s) -> Float32s:
+        """Sum of the codes' centroids, Float32[N, D]."""
+        summed_ND = np.zeros((codes_NM.shape[0], self.dims), np.float32)
+        for level, centroid_VD in enumerate(self.centroids):
+            summed_ND += centroid_VD[codes_NM[:, level]]
+        return summed_ND
 
     def encode(self, features_ND: Float32s) -> Int32s:
         """Codes, Int32[N, M]; ties go to the lower code.  Raises BadDataSet for features not finite."""
