@@ -18,6 +18,7 @@ from contracts.errors import BadBundle
 from model.bundle.verify import read_manifest, verify_files
 from model.semantic_id.features import ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
+from model.semantic_id.quantiser import Quantiser
 from model.semantic_id.quantisers import read_quantiser
 from model.semantic_id.text_features import FittedTextFeatures
 
@@ -82,7 +83,7 @@ def read_encoder_files(directory: Path) -> NewItemEncoder:
     if description.text != "none":
         text = FittedTextFeatures.from_arrays(_arrays(directory, _ARRAYS), description.facets)
     features = ItemFeatures(text, description.text_weight, description.history_dims)
-    quantiser = read_quantiser(_arrays(directory, QUANTISER_FILE))
+    quantiser = read_quantiser_file(directory)
     text_dims = text.dims if text else 0
     if text_dims != description.text_dims or features.dims != quantiser.dims:
         raise BadBundle(
@@ -90,6 +91,11 @@ def read_encoder_files(directory: Path) -> NewItemEncoder:
             f"the {description.text_dims} described nor the quantiser's {quantiser.dims}"
         )
     return NewItemEncoder(features, quantiser)
+
+
+def read_quantiser_file(directory: Path) -> Quantiser:
+    """The quantiser alone, of a directory whose sums are checked already.  Raises BadBundle."""
+    return read_quantiser(_arrays(directory, QUANTISER_FILE))
 
 
 def _arrays(directory: Path, name: str) -> dict[str, npt.NDArray[np.generic]]:

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import BadDataSet
+from model.semantic_id.nearest import squared_distances
 from model.semantic_id.one_thread import one_thread
-from model.semantic_id.residual_kmeans import squared_distances
 
 Float32s = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]

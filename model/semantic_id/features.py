@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import BadDataSet
-from model.semantic_id.cooccurrence import cooccurrence_features
+from model.semantic_id.cooccurrence import WINDOW, cooccurrence_features
 from model.semantic_id.text_features import FittedTextFeatures
 from model.semantic_id.unit_rows import Float32s, unit_rows
 
@@ -42,16 +42,19 @@ class ItemFeatures:
         item_rows_of_users: Sequence[npt.NDArray[np.int64]],
         dims: int,
         seed: int,
+        *,
         text_share: float = TEXT_SHARE,
+        window: int = WINDOW,
     ) -> tuple[Self, Float32s]:
         """What new items need, and the catalogue's own features, Float32[N, dims], finite.
 
-        Text and co-occurrence take half of the dimensions each; where no item has a text (or none a history)
-        the other takes all.  An item that has one kind alone has zeros in the other block; one with neither
-        gets a short random vector, by seed and row.
+        Text and co-occurrence take half of the dimensions each; where no item has a text (or none a history), or
+        `text_share` is 0 (or 1), the other takes all.  An item that has one kind alone has zeros in the other block;
+        one with neither gets a short random vector, by seed and row.
         `texts`: "" where there is none.  `item_rows_of_users`: train histories as rows into `texts`, in order.
         """
-        has_text, has_histories = any(texts), any(len(rows) > 1 for rows in item_rows_of_users)
+        has_text = text_share > 0.0 and any(texts)
+        has_histories = text_share < 1.0 and any(len(rows) > 1 for rows in item_rows_of_users)
         history_dims = dims // (1 + has_text) if has_histories or not has_text else 0
         text, text_weight = None, 0.0
         blocks: list[Float32s] = []
@@ -61,7 +64,7 @@ class ItemFeatures:
             blocks.append(text_weight * row_ND)
         if history_dims:
             weight = float(np.sqrt(1.0 - text_share if has_text else 1.0))
-            blocks.append(weight * cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed))
+            blocks.append(weight * cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed, window))
         features_ND = np.hstack(blocks)
         unknown_N = ~features_ND.any(axis=1)
         chance_ND = np.random.default_rng(seed).standard_normal(features_ND.shape)

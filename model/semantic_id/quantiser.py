@@ -20,7 +20,7 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 class Quantiser(Protocol):
     """Codes are the nearest code vectors in the latent space, level by level, each of what the levels before left.
 
-    Equal input gives equal codes, on any call and in any company; ties go to the lower code.
+    Ties go to the lower code.
     """
 
     @property

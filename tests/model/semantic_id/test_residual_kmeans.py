@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 
 from contracts.errors import BadBundle, BadDataSet
-from model.semantic_id.residual_kmeans import ResidualKMeans, nearest
+from model.semantic_id.nearest import nearest
+from model.semantic_id.residual_kmeans import ResidualKMeans
 
 
 def some_features(items: int = 300, dims: int = 6, seed: int = 0) -> npt.NDArray[np.float32]:
