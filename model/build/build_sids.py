@@ -13,6 +13,7 @@ from model.bundle.whole import check_target
 from model.data.data_set import DataSet
 from model.data.hold_out import hold_out_last
 from model.semantic_id.full_report import FullReport, full_report
+from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.settings import SidSettings
 
 
@@ -29,21 +30,16 @@ class BuildSids:
     """Turn a data set into a directory of semantic ids; equal data, settings and seed give equal ids."""
 
     settings: SidSettings
-    encoder: Path | None
-    release: str
+    encoder: SentenceEncoder | None
     now: datetime
     progress: Progress
 
-    def check(self, out: Path, *, replace: bool) -> None:
-        """What can be refused before any work.  Raises BadBundle."""
-        check_target(out, SIDS_FILE, replace=replace)
-
     def __call__(self, data: DataSet, out: Path, *, replace: bool = False) -> BuiltSids:
         """Make and write.  Raises BadDataSet, BadBundle, or OSError when the disk refuses."""
-        self.check(out, replace=replace)
+        check_target(out, SIDS_FILE, replace=replace)
         if self.settings.hold_out:
             data = hold_out_last(data)
-        made = make_semantic_ids(data, self.settings, self.progress)
+        made = make_semantic_ids(data, self.settings, self.progress, self.encoder)
         self.progress.begin("evidence", 3)
         evidence = gather_evidence(data, self.settings, made)
         self.progress.advance(1)

@@ -20,10 +20,11 @@ from model.semantic_id.catalog import Catalog
 from model.semantic_id.collisions import settle_collisions
 from model.semantic_id.cooccurrence import cooccurrence_counts, likely_pairs
 from model.semantic_id.evidence import Evidence, RelatedItems
-from model.semantic_id.features import ItemFeatures
+from model.semantic_id.features import FeatureRecipe, ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
 from model.semantic_id.quantiser import Float32s
 from model.semantic_id.quantisers import fit_quantiser
+from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.settings import SidSettings
 from model.semantic_id.train_histories import histories, train_histories
 
@@ -39,8 +40,15 @@ class MadeSids:
     features_ND: Float32s
 
 
-def make_semantic_ids(data: DataSet, settings: SidSettings, progress: Progress | None = None) -> MadeSids:
+def make_semantic_ids(
+    data: DataSet,
+    settings: SidSettings,
+    progress: Progress | None = None,
+    encoder: SentenceEncoder | None = None,
+) -> MadeSids:
     """Semantic ids for the items of a data set, from training rows and item texts alone.
+
+    encoder: turns the texts into vectors; without one their words do.
 
     Raises BadDataSet when there is no item to make one for, and where there are more items than places.
     """
@@ -54,10 +62,8 @@ def make_semantic_ids(data: DataSet, settings: SidSettings, progress: Progress |
     features, features_ND = ItemFeatures.fit(
         [data.items.text[row] for row in row_N],
         walks,
-        settings.dims,
-        settings.seed,
-        text_share=settings.text_share,
-        window=settings.window,
+        FeatureRecipe(settings.dims, settings.seed, settings.text_share, settings.window),
+        encoder,
     )
     shown.advance(1)
     pairs_P2 = np.empty((0, 2), np.int64)

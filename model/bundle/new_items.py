@@ -20,6 +20,7 @@ from model.semantic_id.features import ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
 from model.semantic_id.quantiser import Quantiser
 from model.semantic_id.quantisers import read_quantiser
+from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.text_features import FittedTextFeatures
 
 QUANTISER_FILE = "quantiser.safetensors"
@@ -35,7 +36,8 @@ class _Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: Literal["hashed-words-1", "none"]
+    text: Literal["hashed-words-1", "sentences-1", "none"]
+    encoder: str = ""
     text_weight: float = Field(ge=0.0, le=1.0)
     text_dims: int = Field(ge=0)
     history_dims: int = Field(ge=0)
@@ -45,8 +47,12 @@ class _Description(BaseModel):
 def feature_files(features: ItemFeatures) -> dict[str, bytes]:
     """Content of the files below `features/`, by name; equal features give equal bytes."""
     text = features.text
+    kind: Literal["hashed-words-1", "sentences-1", "none"] = "hashed-words-1" if text else "none"
+    if text and text.encoder_fingerprint:
+        kind = "sentences-1"
     description = _Description(
-        text="hashed-words-1" if text else "none",
+        text=kind,
+        encoder=text.encoder_fingerprint if text else "",
         text_weight=features.text_weight,
         text_dims=text.dims if text else 0,
         history_dims=features.history_dims,
@@ -59,19 +65,20 @@ def feature_files(features: ItemFeatures) -> dict[str, bytes]:
     }
 
 
-def read_new_item_encoder(directory: Path) -> NewItemEncoder:
+def read_new_item_encoder(directory: Path, encoder: SentenceEncoder | None = None) -> NewItemEncoder:
     """Read and verify what turns a new item's text into codes.
 
+    `encoder`: the sentence encoder that the features came from, where they did: it is not part of a bundle.
     Raises BadBundle with one line that says what is wrong, also for a bundle of items without texts.
     """
     verify_files(directory, read_manifest(directory), ENCODER_FILES)
-    encoder = read_encoder_files(directory)
-    if encoder.features.text is None:
+    made = read_encoder_files(directory, encoder)
+    if made.features.text is None:
         raise BadBundle(f"{directory} was built from items without texts: a new item's text gives it no semantic id")
-    return encoder
+    return made
 
 
-def read_encoder_files(directory: Path) -> NewItemEncoder:
+def read_encoder_files(directory: Path, encoder: SentenceEncoder | None = None) -> NewItemEncoder:
     """The same from files whose sums are checked already, items without texts included."""
     try:
         description = _Description.model_validate_json((directory / _DESCRIPTION).read_bytes())
@@ -81,7 +88,8 @@ def read_encoder_files(directory: Path) -> NewItemEncoder:
         raise BadBundle(f"{directory}: {_DESCRIPTION}: {where}: {first['msg']}") from error
     text: FittedTextFeatures | None = None
     if description.text != "none":
-        text = FittedTextFeatures.from_arrays(_arrays(directory, _ARRAYS), description.facets)
+        arrays = _arrays(directory, _ARRAYS)
+        text = FittedTextFeatures.from_arrays(arrays, description.facets, description.encoder, encoder)
     features = ItemFeatures(text, description.text_weight, description.history_dims)
     quantiser = read_quantiser_file(directory)
     text_dims = text.dims if text else 0

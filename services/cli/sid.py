@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +56,10 @@ def build(
 ) -> None:
     """Give every item of a data set a semantic id."""
     from model.build.build_sids import BuildSids
+    from model.bundle.semantic_ids import SIDS_FILE
+    from model.bundle.whole import check_target
     from model.data.data_set import read_data_set
+    from model.semantic_id.sentence_encoder import SentenceEncoder
 
     started = time.monotonic()
     settings = _settings({
@@ -66,9 +68,10 @@ def build(
         "seed": seed,
     })  # fmt: skip
     with progress(quiet=as_json) as shown:
-        build_sids = BuildSids(settings, encoder, version("rankgr"), datetime.now(UTC), shown)
-        build_sids.check(out, replace=force)
-        built = build_sids(read_data_set(directory), out, replace=force)
+        check_target(out, SIDS_FILE, replace=force)
+        texts = SentenceEncoder.read(encoder) if encoder else None
+        data = read_data_set(directory)
+        built = BuildSids(settings, texts, datetime.now(UTC), shown)(data, out, replace=force)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
         emit({"sids": str(out), "catalog_version": built.catalog_version, "seconds": seconds, **built.report})

@@ -15,7 +15,7 @@ from contracts.errors import BadBundle
 from model.bundle.semantic_ids import SIDS_FILE, SemanticIds, read_evidence, read_semantic_ids, write_semantic_ids
 from model.semantic_id.catalog import Catalog
 from model.semantic_id.evidence import Evidence, RelatedItems
-from model.semantic_id.features import ItemFeatures
+from model.semantic_id.features import FeatureRecipe, ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
 from model.semantic_id.residual_kmeans import ResidualKMeans
 
@@ -26,7 +26,7 @@ TEXTS = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in
 
 
 def sids(texts: list[str] = TEXTS) -> tuple[SemanticIds, Evidence]:
-    features, features_ND = ItemFeatures.fit(texts, [np.asarray([0, 1, 2, 3])], 8, seed=0)
+    features, features_ND = ItemFeatures.fit(texts, [np.asarray([0, 1, 2, 3])], FeatureRecipe(8))
     quantiser = ResidualKMeans.fit(features_ND, (4, 4), seed=0)
     catalog = Catalog(
         item_id=np.arange(10, 10 + len(texts)),
