@@ -66,12 +66,12 @@ class Evidence:
         """Read what `to_arrays` gave.  Raises BadBundle for anything else."""
         try:
             vectors = np.asarray(arrays["vectors"], np.float16)
+            if vectors.ndim != 2 or not np.isfinite(vectors).all():
+                raise BadBundle("the evidence's vectors must be a finite table")
             names = sorted({name.partition(".")[0] for name in arrays if name != "vectors"})
             relations = {name: _relation(arrays, name, len(vectors)) for name in names}
         except KeyError as error:
             raise BadBundle(f"the evidence of the semantic ids lacks {error.args[0]}") from None
-        if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise BadBundle("the evidence's vectors must be a finite table")
         return cls(vectors, relations)
 
 

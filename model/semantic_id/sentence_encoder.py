@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from safetensors import SafetensorError
 
 from contracts.errors import BadDataSet
 from model.semantic_id.quantiser import Float32s
@@ -24,7 +25,7 @@ TEXTS_AT_ONCE = 64
 MOST_TOKENS = 256
 FINGERPRINT_DIGITS = 12
 CONFIG_FILE = "config.json"
-_NO_MODEL = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError)
+_NO_MODEL = (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ImportError, SafetensorError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

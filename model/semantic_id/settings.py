@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
 from math import inf, prod
-from typing import Literal, TypedDict, cast, get_args
+from typing import Literal, TypedDict, get_args
 
 from contracts.behaviors import Level
 from contracts.errors import BadRequest
@@ -135,7 +135,7 @@ def read_settings(given: GivenSettings) -> SidSettings:
         text_share=given["text_share"],
         window=given["window"],
         history_level=HISTORY_LEVELS[given["history"]],
-        items=cast("Items", given["items"]),
+        items=given["items"],
         most_items=given["most_items"],
         hold_out=given["hold_out"],
         seed=given["seed"],
@@ -147,7 +147,7 @@ def check_method(name: str) -> Method:
     """The method of this name.  Raises BadRequest where there is none."""
     if name not in METHODS:
         raise BadRequest(f"method: {name!r} is none of {', '.join(METHODS)}")
-    return cast("Method", name)
+    return name
 
 
 def parse_rqvae(text: str) -> RqVaeSettings:

@@ -20,4 +20,5 @@ def pairs_within_groups(group_N: npt.NDArray[np.int64], seed: int = 0) -> npt.ND
     """Int64[P, 2]: neighbours of one group."""
     rows = np.arange(group_N.size)
     partner = rows - rows % PER_GROUP + np.random.default_rng(seed).integers(0, PER_GROUP, rows.size)
-    return np.column_stack([rows, partner])[rows != partner]
+    pairs_P2: npt.NDArray[np.int64] = np.column_stack([rows, partner])[rows != partner]
+    return pairs_P2
