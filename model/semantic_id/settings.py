@@ -25,19 +25,21 @@ class RqVaeSettings:
 
     latent, hidden: dimensions of the space codes are chosen in, and of the layer before it.  steps: optimiser steps, of
     which the first `warm_up` train without codes.  contrast: share of the steps that take a batch of co-occurring
-    pairs instead of a reconstruction.  sinkhorn: temperature of the balanced assignment; 0 assigns to the nearest.
+    pairs instead of a reconstruction; contrast_weight: of its loss.  sinkhorn: temperature of the balanced
+    assignment, found in `sinkhorn_rounds`; 0 assigns to the nearest.  restart_every: steps after which a code that was
+    nearest to nothing is moved.
     """
 
     latent: int = 64
     hidden: int = 256
-    steps: int = 3_000
-    warm_up: int = 300
-    batch: int = 1_024
+    steps: int = 2_000
+    warm_up: int = 200
+    batch: int = 512
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     commitment: float = 0.5
     contrast: float = 0.5
-    contrast_weight: float = 0.1
+    contrast_weight: float = 0.3
     sinkhorn: float = 0.05
     sinkhorn_rounds: int = 20
     restart_every: int = 100

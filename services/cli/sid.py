@@ -56,6 +56,7 @@ def build(
 ) -> None:
     """Give every item of a data set a semantic id."""
     from model.build.build_sids import BuildSids
+    from model.build.train_prices import with_train_prices
     from model.bundle.semantic_ids import SIDS_FILE
     from model.bundle.whole import check_target
     from model.data.data_set import read_data_set
@@ -70,7 +71,7 @@ def build(
     with progress(quiet=as_json) as shown:
         check_target(out, SIDS_FILE, replace=force)
         texts = SentenceEncoder.read(encoder) if encoder else None
-        data = read_data_set(directory)
+        data = with_train_prices(read_data_set(directory), directory)
         built = BuildSids(settings, texts, datetime.now(UTC), shown)(data, out, replace=force)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
