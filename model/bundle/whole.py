@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from contracts.errors import BadBundle
 from model.bundle.verify import sha256_of
 
@@ -32,8 +34,11 @@ def write_whole(directory: Path, fill: Callable[[Path], None], marker: str, *, r
         open_to_all(staging)
         staging.chmod(0o755)
         _swap_in(staging, directory, marker, replace)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, SafetensorError):
+            # How safetensors says that the disk refuses.
+            raise OSError(f"cannot write {directory}: {error}") from error
         raise
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +151,19 @@ def test_damaged_ids_are_refused_in_one_line(rankgr: Run, micro_data: Path, tmp_
     broken = shutil.copytree(out, tmp_path / "broken")
     (broken / "evidence.safetensors").write_bytes(b"")
     assert "evidence.safetensors is damaged" in rankgr("sid", "report", broken).complaint()
+
+
+@pytest.mark.parametrize("blocks", [2, 8, 16])
+def test_a_disk_without_room_is_one_line_and_leaves_nothing_behind(
+    micro_data: Path, tmp_path: Path, blocks: int
+) -> None:
+    # No file may grow beyond so many KiB: catalogue, quantiser or evidence meets the end first.
+    command = shlex.join([sys.executable, "-m", "services.cli", "sid", "build", str(micro_data), "--levels", "2x16"])
+    command += " --json --out " + shlex.quote(str(tmp_path / "out"))
+    ended = subprocess.run(
+        ["bash", "-c", f"ulimit -f {blocks}; exec {command}"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    [line] = ended.stderr.splitlines()
+    assert "File too large" in line or "file too large" in line
+    assert not list(tmp_path.iterdir())
