@@ -6,7 +6,8 @@ Called when semantic ids are made, where a directory is named; it brings torch a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -48,12 +49,12 @@ class SentenceEncoder:
         except ImportError:
             raise BadDataSet("a sentence encoder needs transformers: install rankgr[encoder]") from None
         try:
-            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-            model = AutoModel.from_pretrained(directory, local_files_only=True, use_safetensors=True).float().eval()
+            with _no_bars():
+                tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+                model = AutoModel.from_pretrained(directory, local_files_only=True, use_safetensors=True)
         except _NO_MODEL as error:
             raise BadDataSet(f"{directory} cannot be loaded as a sentence encoder: {_first_line(error)}") from error
-        if model.config.is_encoder_decoder:
-            model = model.get_encoder()
+        model = (model.get_encoder() if model.config.is_encoder_decoder else model).float().eval()
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         return cls(_fingerprint(directory), model, tokenizer)
@@ -100,6 +101,20 @@ class SentenceEncoder:
         states_bTH = self._model(**tokens).last_hidden_state
         mean_bH: torch.Tensor = (states_bTH * mask_bT1).sum(1) / mask_bT1.sum(1).clamp(min=1.0)
         return mean_bH * mean_bH.new_tensor(told).unsqueeze(-1)
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Loading shows no bars of its own: a command's stderr is the command's."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _fingerprint(directory: Path) -> str:

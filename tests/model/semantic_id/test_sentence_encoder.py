@@ -8,38 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Config, T5Model
+from transformers import BertModel, T5Config, T5Model
 
 from contracts.errors import BadBundle, BadDataSet
 from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.sentence_topics import SentenceTopics
 from model.semantic_id.text_features import FittedTextFeatures
+from tests.tiny_encoder import WORDS, save_tokenizer, tiny_bert
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "blue", "polish", "soap", "brush", "mild", "hair"]
 TEXTS = ["red polish", "blue polish", "mild hair soap", "", "hair brush", "soap", "  "]
-
-
-def save_tokenizer(directory: Path) -> None:
-    tokenizer = Tokenizer(models.WordLevel({word: token for token, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    ).save_pretrained(directory)
-
-
-def tiny_bert(directory: Path, seed: int = 0) -> Path:
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
-        max_position_embeddings=32,
-    )  # fmt: skip
-    BertModel(config).save_pretrained(directory)
-    save_tokenizer(directory)
-    return directory
 
 
 @pytest.fixture(scope="module")

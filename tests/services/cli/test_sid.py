@@ -13,7 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model.bundle.semantic_ids import read_semantic_ids
+from contracts.errors import BadDataSet
+from model.bundle.new_items import read_encoder_files
+from model.bundle.semantic_ids import read_semantic_ids, read_sid_manifest
+from model.bundle.verify import verify_files
+from model.semantic_id.sentence_encoder import SentenceEncoder
+from tests.tiny_encoder import tiny_bert
 
 from .command_line import Run
 
@@ -79,6 +84,18 @@ def test_a_bundle_is_reported_too_with_hit_rates_where_its_data_is_named(
     assert len(alone["neighbourhoods"]) == 10
     rates = rankgr("sid", "report", micro_bundle, "--data", micro_data, "--json").content()["embedding_hit_rate"]
     assert rates["train"]["dequantised"]["@10"] > 0
+
+
+def test_a_sentence_encoder_takes_the_place_of_the_words(rankgr: Run, micro_data: Path, tmp_path: Path) -> None:
+    encoder, out = tiny_bert(tmp_path / "bert"), tmp_path / "sids"
+    words = ("--levels", "2x16", "--dims", 16, "--encoder", encoder, "--json")
+    assert rankgr("sid", "build", micro_data, "--out", out, *words).content()["sids_used"] == 80
+    verify_files(out, read_sid_manifest(out))
+    known = SentenceEncoder.read(encoder)
+    sids = read_semantic_ids(out)
+    with pytest.raises(BadDataSet, match=f"sentence encoder {known.fingerprint}"):
+        sids.encoder.codes_of(["red soap"])
+    assert read_encoder_files(out, known).codes_of(["red soap"]).shape == (1, 2)
 
 
 @pytest.mark.parametrize(
