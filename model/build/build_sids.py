@@ -19,10 +19,11 @@ from model.semantic_id.settings import SidSettings
 
 @dataclass(frozen=True, slots=True)
 class BuiltSids:
-    """Which catalogue it became, and what is to be said of it."""
+    """Which catalogue it became, what is to be said of it, and how many items nothing was known of."""
 
     catalog_version: str
     report: FullReport
+    unknown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +48,4 @@ class BuildSids:
         self.progress.advance(1)
         manifest = write_semantic_ids(made.sids, evidence, out, self.now, replace=replace)
         self.progress.advance(1)
-        return BuiltSids(manifest.catalog_version, report)
+        return BuiltSids(manifest.catalog_version, report, made.unknown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,10 +35,14 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MadeSids:
-    """The ids, and the vectors that the quantiser was given: Float32[N, D]."""
+    """The ids, the vectors that the quantiser was given, Float32[N, D], and how many of them came by chance:
+
+    items without a text that stand in no history.
+    """
 
     sids: SemanticIds
     features_ND: Float32s
+    unknown: int
 
 
 def make_semantic_ids(
@@ -59,8 +64,9 @@ def make_semantic_ids(
     shown.begin("item features", 2)
     walks = train_histories(data, settings.history_level, item_id)
     shown.advance(1)
+    texts = [data.items.text[row] for row in row_N]
     features, features_ND = ItemFeatures.fit(
-        [data.items.text[row] for row in row_N],
+        texts,
         walks,
         FeatureRecipe(settings.dims, settings.seed, settings.text_share, settings.window),
         encoder,
@@ -86,7 +92,7 @@ def make_semantic_ids(
         title=tuple(data.items.title[row] or data.items.text[row] for row in row_N),
     )
     sids = SemanticIds(catalog, NewItemEncoder(features, quantiser), settings.as_json(), _facts(data))
-    return MadeSids(sids, features_ND)
+    return MadeSids(sids, features_ND, _unknown(texts, walks))
 
 
 def gather_evidence(data: DataSet, settings: SidSettings, made: MadeSids) -> Evidence:
@@ -143,6 +149,13 @@ def check_room(items: int, settings: SidSettings) -> None:
             f"{items} items do not fit {sizes} codes with at most {settings.cap} items on each "
             f"({settings.places} places): take larger levels or a higher cap"
         )
+
+
+def _unknown(texts: Sequence[str], walks: Sequence[Int64s]) -> int:
+    known_N = np.asarray([bool(text.strip()) for text in texts], np.bool_)
+    for rows in walks:
+        known_N[rows] = True
+    return int((~known_N).sum())
 
 
 def _facts(data: DataSet) -> Facts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.data import LARGEST_SEED, AsJson
-from services.cli.output import emit, people, progress
+from services.cli.output import emit, note, people, progress
 
 if TYPE_CHECKING:
     from model.semantic_id.full_report import FullReport
@@ -75,8 +75,11 @@ def build(
         built = BuildSids(settings, texts, datetime.now(UTC), shown)(data, out, replace=force)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
-        emit({"sids": str(out), "catalog_version": built.catalog_version, "seconds": seconds, **built.report})
+        made = {"sids": str(out), "catalog_version": built.catalog_version, "seconds": seconds}
+        emit({**made, "items_without_features": built.unknown, **built.report})
         return
+    if built.unknown:
+        note(f"{built.unknown} items have no text and no history: chance gave them their ids")
     people().print(f"{out}: catalogue {built.catalog_version}, {seconds:.0f} s")
     _show(built.report)
 

@@ -36,7 +36,7 @@ def test_a_market_gets_unique_ids_that_a_report_describes(
     out = tmp_path / "sids"
     words = ("--method", method, "--levels", "2x16", "--rqvae", SHORT, "--dims", 16, "--seed", 3)
     built = rankgr("sid", "build", micro_data, "--out", out, *words, "--json").content()
-    assert built.keys() == REPORT_KEYS | {"sids", "catalog_version", "seconds"}
+    assert built.keys() == REPORT_KEYS | {"sids", "catalog_version", "seconds", "items_without_features"}
     sids = read_semantic_ids(out)
     assert built["catalog_version"] == sids.catalog.version
     assert sids.settings["method"] == method
@@ -150,8 +150,11 @@ def test_items_without_any_feature_still_get_ids_of_their_own(rankgr: Run, tmp_p
     }  # fmt: skip
     pq.write_table(pa.table(log), data / "interactions.parquet")
     pq.write_table(pa.table({"item_id": np.arange(30)}), data / "items.parquet")
-    built = rankgr("sid", "build", data, "--out", tmp_path / "out", "--levels", "2x8", "--json").content()
-    assert (built["items"], built["sids_used"]) == (30, 30)
+    words = ("sid", "build", data, "--out", tmp_path / "out", "--levels", "2x8")
+    built = rankgr(*words, "--json").content()
+    # Three items stand in histories.
+    assert (built["items"], built["sids_used"], built["items_without_features"]) == (30, 30, 27)
+    assert "27 items have no text and no history: chance gave them their ids" in rankgr(*words, "--force").err
 
 
 def test_a_disk_that_refuses_leaves_nothing_behind(rankgr: Run, micro_data: Path, tmp_path: Path) -> None:
