@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from contracts.errors import BadDataSet
-from contracts.manifest import Manifest
+from contracts.manifest import MANIFEST_FILE, Manifest
 from contracts.progress import Progress
 from model.build.catalogue import make_catalog
 from model.build.network import network_config, seed_code_embeddings
@@ -19,7 +19,8 @@ from model.build.popular import popular_lists
 from model.build.presets import Preset
 from model.build.source import Source
 from model.bundle.new_items import feature_files
-from model.bundle.write import BundleContents, check_target, write_bundle
+from model.bundle.whole import check_target
+from model.bundle.write import BundleContents, write_bundle
 from model.data.data_set import DataSet
 from model.data.log import Split
 from model.data.timelines import HeldOut, held_out, training_timelines
@@ -46,7 +47,7 @@ class BuildBundle:
 
     def __call__(self, data: DataSet, out: Path, *, replace: bool = False) -> Manifest:
         """Build and write.  Raises BadDataSet, BadBundle, or OSError when the disk refuses."""
-        check_target(out, replace=replace)
+        check_target(out, MANIFEST_FILE, replace=replace)
         timelines = list(training_timelines(data, self.preset.history_level))
         if not timelines:
             raise BadDataSet(f"{data.name}: no user has a training request with a history before it")
@@ -62,7 +63,7 @@ class BuildBundle:
         )
         network = network_from(network_config(self.preset, fmt), self.source.seed)
         network.initialise(self.source.seed, POSITIVE_SHARE)
-        seed_code_embeddings(network, made.quantiser.centroids)
+        seed_code_embeddings(network, made.quantiser.codebooks)
         fit(
             network,
             timelines,

@@ -48,18 +48,18 @@ def network_config(preset: Preset, fmt: PromptFormat) -> RankGRConfig:
     )
 
 
-def seed_code_embeddings(network: RankGRNetwork, centroids: Sequence[NDArray[np.float32]]) -> None:
-    """Begin every code's embedding at its centroid, scaled like the drawn ones it replaces.
+def seed_code_embeddings(network: RankGRNetwork, codebooks: Sequence[NDArray[np.float32]]) -> None:
+    """Begin every code's embedding at its code vector, scaled like the drawn ones it replaces.
 
     Codes of like items then start out alike, which saves a short training the epochs it takes to find that out.
-    Centroids [V, D] with more dimensions than the network is wide are cut to their strongest directions.
+    Code vectors [V, Z] with more dimensions than the network is wide are cut to their strongest directions.
     """
     width = network.config.hidden_size
     with torch.no_grad():
-        for level, centroid_VD in enumerate(centroids, start=1):
-            rows_VD = torch.from_numpy(centroid_VD) - torch.from_numpy(centroid_VD).mean(0)
-            if rows_VD.shape[1] > width:
-                rows_VD = rows_VD @ torch.linalg.svd(rows_VD, full_matrices=False).Vh[:width].T
+        for level, codebook_VZ in enumerate(codebooks, start=1):
+            rows_VZ = torch.from_numpy(codebook_VZ) - torch.from_numpy(codebook_VZ).mean(0)
+            if rows_VZ.shape[1] > width:
+                rows_VZ = rows_VZ @ torch.linalg.svd(rows_VZ, full_matrices=False).Vh[:width].T
             embedding_VD = network.code_embeddings(level)
-            scale = CODE_SCALE / rows_VD.square().mean().sqrt().clamp(min=1e-6)
-            embedding_VD[:, : rows_VD.shape[1]] += scale * rows_VD
+            scale = CODE_SCALE / rows_VZ.square().mean().sqrt().clamp(min=1e-6)
+            embedding_VD[:, : rows_VZ.shape[1]] += scale * rows_VZ

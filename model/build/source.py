@@ -28,7 +28,7 @@ class Source:
     @classmethod
     def of(cls, data: DataSet, *, preset: str, seed: int, release: str) -> Source:
         """The source that a build of this data would have."""
-        return cls(data.name, len(data.log.users), len(data.log.item), _fingerprint(data), preset, seed, release)
+        return cls(data.name, len(data.log.users), len(data.log.item), fingerprint(data), preset, seed, release)
 
     def as_json(self) -> dict[str, str | int | float]:
         """As the manifest keeps it."""
@@ -39,7 +39,7 @@ class Source:
         return manifest.data == self.as_json()
 
 
-def _fingerprint(data: DataSet) -> str:
+def fingerprint(data: DataSet) -> str:
     """Digits over all that a build reads: what users did, where and when, and what the items say."""
     digest = hashlib.sha256()
     log, items = data.log, data.items

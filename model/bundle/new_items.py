@@ -18,13 +18,17 @@ from contracts.errors import BadBundle
 from model.bundle.verify import read_manifest, verify_files
 from model.semantic_id.features import ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
-from model.semantic_id.residual_kmeans import ResidualKMeans
+from model.semantic_id.quantiser import Quantiser
+from model.semantic_id.quantisers import read_quantiser
+from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.text_features import FittedTextFeatures
 
 QUANTISER_FILE = "quantiser.safetensors"
 FEATURES_FOLDER = "features"
 ARRAYS_FILE = "item_features.safetensors"
 DESCRIPTION_FILE = "item_features.json"
+_ARRAYS, _DESCRIPTION = f"{FEATURES_FOLDER}/{ARRAYS_FILE}", f"{FEATURES_FOLDER}/{DESCRIPTION_FILE}"
+ENCODER_FILES = frozenset({QUANTISER_FILE, _ARRAYS, _DESCRIPTION})
 
 
 class _Description(BaseModel):
@@ -32,7 +36,8 @@ class _Description(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: Literal["hashed-words-1", "none"]
+    text: Literal["hashed-words-1", "sentences-1", "none"]
+    encoder: str = ""
     text_weight: float = Field(ge=0.0, le=1.0)
     text_dims: int = Field(ge=0)
     history_dims: int = Field(ge=0)
@@ -42,8 +47,12 @@ class _Description(BaseModel):
 def feature_files(features: ItemFeatures) -> dict[str, bytes]:
     """Content of the files below `features/`, by name; equal features give equal bytes."""
     text = features.text
+    kind: Literal["hashed-words-1", "sentences-1", "none"] = "hashed-words-1" if text else "none"
+    if text and text.encoder_fingerprint:
+        kind = "sentences-1"
     description = _Description(
-        text="hashed-words-1" if text else "none",
+        text=kind,
+        encoder=text.encoder_fingerprint if text else "",
         text_weight=features.text_weight,
         text_dims=text.dims if text else 0,
         history_dims=features.history_dims,
@@ -56,31 +65,45 @@ def feature_files(features: ItemFeatures) -> dict[str, bytes]:
     }
 
 
-def read_new_item_encoder(directory: Path) -> NewItemEncoder:
+def read_new_item_encoder(directory: Path, encoder: SentenceEncoder | None = None) -> NewItemEncoder:
     """Read and verify what turns a new item's text into codes.
 
+    `encoder`: the sentence encoder that the features came from, where they did: it is not part of a bundle.
     Raises BadBundle with one line that says what is wrong, also for a bundle of items without texts.
     """
-    arrays_file, description_file = f"{FEATURES_FOLDER}/{ARRAYS_FILE}", f"{FEATURES_FOLDER}/{DESCRIPTION_FILE}"
-    verify_files(directory, read_manifest(directory), frozenset({QUANTISER_FILE, arrays_file, description_file}))
+    verify_files(directory, read_manifest(directory), ENCODER_FILES)
+    made = read_encoder_files(directory, encoder)
+    if made.features.text is None:
+        raise BadBundle(f"{directory} was built from items without texts: a new item's text gives it no semantic id")
+    return made
+
+
+def read_encoder_files(directory: Path, encoder: SentenceEncoder | None = None) -> NewItemEncoder:
+    """The same from files whose sums are checked already, items without texts included."""
     try:
-        description = _Description.model_validate_json((directory / description_file).read_bytes())
+        description = _Description.model_validate_json((directory / _DESCRIPTION).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BadBundle(f"{directory}: {description_file}: {where}: {first['msg']}") from error
-    if description.text == "none":
-        raise BadBundle(f"{directory} was built from items without texts: a new item's text gives it no semantic id")
-    text = FittedTextFeatures.from_arrays(_arrays(directory, arrays_file), description.facets)
+        raise BadBundle(f"{directory}: {_DESCRIPTION}: {where}: {first['msg']}") from error
+    text: FittedTextFeatures | None = None
+    if description.text != "none":
+        arrays = _arrays(directory, _ARRAYS)
+        text = FittedTextFeatures.from_arrays(arrays, description.facets, description.encoder, encoder)
     features = ItemFeatures(text, description.text_weight, description.history_dims)
-    quantiser = ResidualKMeans.from_arrays(_arrays(directory, QUANTISER_FILE))
-    quantiser_dims = quantiser.centroids[0].shape[1]
-    if text.dims != description.text_dims or features.dims != quantiser_dims:
+    quantiser = read_quantiser_file(directory)
+    text_dims = text.dims if text else 0
+    if text_dims != description.text_dims or features.dims != quantiser.dims:
         raise BadBundle(
-            f"{directory}: {features.dims} item features ({text.dims} of the text) fit neither "
-            f"the {description.text_dims} described nor the quantiser's {quantiser_dims}"
+            f"{directory}: {features.dims} item features ({text_dims} of the text) fit neither "
+            f"the {description.text_dims} described nor the quantiser's {quantiser.dims}"
         )
     return NewItemEncoder(features, quantiser)
+
+
+def read_quantiser_file(directory: Path) -> Quantiser:
+    """The quantiser alone, of a directory whose sums are checked already.  Raises BadBundle."""
+    return read_quantiser(_arrays(directory, QUANTISER_FILE))
 
 
 def _arrays(directory: Path, name: str) -> dict[str, npt.NDArray[np.generic]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -38,7 +40,16 @@ def read_manifest(directory: Path) -> Manifest:
         raise BadBundle(f"{path} is not a manifest this version reads: {where}: {first['msg']}") from error
 
 
-def verify_files(directory: Path, manifest: Manifest, needed: frozenset[str] = frozenset()) -> None:
+class Listing(Protocol):
+    """A manifest of any kind, as far as it lists files."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Path below the directory to sha256."""
+        ...
+
+
+def verify_files(directory: Path, manifest: Listing, needed: frozenset[str] = frozenset()) -> None:
     """Check the sha256 of every listed file, and that `needed` are listed.  Raises BadBundle."""
     if missing := sorted(needed - set(manifest.files)):
         raise BadBundle(f"{directory}: the manifest lists no {', '.join(missing)}")

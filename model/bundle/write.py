@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +14,11 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
-from contracts.errors import BadBundle
 from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
 from model.bundle.new_items import FEATURES_FOLDER, QUANTISER_FILE
 from model.bundle.prompt_side import CATALOG_FILE, CONFIG_FILE
 from model.bundle.read import WEIGHTS_FILE, read_bundle
-from model.bundle.verify import sha256_of
+from model.bundle.whole import sums_of, write_whole
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat, tokenizer_files
 from model.semantic_id.catalog import Catalog
@@ -51,47 +47,14 @@ def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = F
     Raises BadBundle when the target is in the way or what was written does not verify; OSError when the disk
     refuses.  In either case nothing half-written stays behind.
     """
-    # Where a link leads: replacing the link itself would leave the old bundle behind, and nothing pointing at it.
-    directory = directory.resolve()
-    check_target(directory, replace=replace)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-    try:
-        manifest = _write_files(contents, staging)
+    manifests: list[Manifest] = []
+
+    def fill(staging: Path) -> None:
+        manifests.append(_write_files(contents, staging))
         read_bundle(staging)
-        staging.chmod(0o755)
-        _swap_in(staging, directory, replace)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    return manifest
 
-
-def _swap_in(staging: Path, directory: Path, replace: bool) -> None:
-    """Rename into place; an old bundle steps aside first and comes back if the rename fails."""
-    if not directory.exists():
-        os.replace(staging, directory)
-        return
-    check_target(directory, replace=replace)
-    aside = staging.with_name(staging.name + ".old")
-    os.replace(directory, aside)
-    try:
-        os.replace(staging, directory)
-    except OSError:
-        os.replace(aside, directory)
-        raise
-    shutil.rmtree(aside)
-
-
-def check_target(directory: Path, *, replace: bool) -> None:
-    """Raise BadBundle where no bundle may be written; a build asks before its work, not after it."""
-    if not directory.exists():
-        return
-    if not replace:
-        raise BadBundle(f"{directory} exists already; name another --out, or allow its replacement with --force")
-    # Only a bundle or an empty directory may be removed: a mistyped --out must not cost somebody's files.
-    if not directory.is_dir() or (not (directory / MANIFEST_FILE).exists() and any(directory.iterdir())):
-        raise BadBundle(f"{directory} is not a bundle, so it is not replaced; name another --out")
+    write_whole(directory, fill, MANIFEST_FILE, replace=replace)
+    return manifests[-1]
 
 
 def _write_files(contents: BundleContents, staging: Path) -> Manifest:
@@ -110,12 +73,7 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
     (staging / FEATURES_FOLDER).mkdir()
     for name, content in contents.features.items():
         (staging / FEATURES_FOLDER / name).write_bytes(content)
-    for path in staging.rglob("*"):
-        # safetensors writes for the owner alone; a bundle is read by processes of other users.
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    files = {
-        path.relative_to(staging).as_posix(): sha256_of(path) for path in sorted(staging.rglob("*")) if path.is_file()
-    }
+    files = sums_of(staging)
     manifest = Manifest(
         model_version=_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),
         catalog_version=contents.catalog.version,

@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import BadDataSet
+from model.semantic_id.nearest import squared_distances
 from model.semantic_id.one_thread import one_thread
-from model.semantic_id.residual_kmeans import squared_distances
 
 Float32s = npt.NDArray[np.float32]
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Prefix = tuple[int, ...]
+# A code that fills up is struck from the rows that follow: few rows at once stay in the processor's cache.
+ROWS_AT_ONCE = 512
 
 
 def settle_collisions(
@@ -32,7 +34,8 @@ def settle_collisions(
        random ones; the popular ones are those whose place matters, and the choice needs no seed.
     2. The others, most popular first, take the nearest last-level code with room and keep the codes before.
     3. Items whose prefix is completely full give up one more code at a time, from the right, until a part of
-       the tree has room, and there take the nearest code with room at each level.
+       the tree has room, and there take the nearest code with room at each level.  Parts near the leaves are
+       filled first, most popular items first.
     Raises BadDataSet where there are more items than places.
     """
     sizes = tuple(len(centroid_VD) for centroid_VD in centroids)
@@ -50,7 +53,7 @@ def settle_collisions(
     with one_thread():
         for rows_K, taken_V in _crowded_prefixes(codes_NM, homeless_K, stays_N, sizes[-1]):
             residual_KD = _residual(features_ND[rows_K], codes_NM[rows_K, :-1], centroids)
-            found_K = _nearest_with_room(squared_distances(residual_KD, centroids[-1]), cap - taken_V)
+            found_K = _nearest_with_room(residual_KD, centroids[-1], cap - taken_V)
             housed_K = found_K >= 0
             settled_NM[rows_K[housed_K], -1] = found_K[housed_K]
             stays_N[rows_K[housed_K]] = True
@@ -84,17 +87,20 @@ def _crowded_prefixes(
         yield rows_K, np.bincount(codes_NM[members[stays_N[members]], -1], minlength=last_size)
 
 
-def _nearest_with_room(distance_KV: Float32s, room_V: Int64s) -> Int64s:
+def _nearest_with_room(points_KD: Float32s, centroid_VD: Float32s, room_V: Int64s) -> Int64s:
     """Row by row the nearest code that still has room, Int64[K]; -1 where none has."""
     left_V = room_V.copy()
-    open_KV = np.where(left_V > 0, distance_KV, np.inf)
-    found_K = np.full(distance_KV.shape[0], -1, np.int64)
-    for row in range(min(distance_KV.shape[0], int(left_V.sum()))):
-        code = int(open_KV[row].argmin())
-        found_K[row] = code
-        left_V[code] -= 1
-        if left_V[code] == 0:
-            open_KV[:, code] = np.inf
+    found_K = np.full(points_KD.shape[0], -1, np.int64)
+    most = min(points_KD.shape[0], int(left_V.sum()))
+    for first in range(0, most, ROWS_AT_ONCE):
+        distance_kV = squared_distances(points_KD[first : min(first + ROWS_AT_ONCE, most)], centroid_VD)
+        distance_kV[:, left_V <= 0] = np.inf
+        for place, distance_V in enumerate(distance_kV):
+            code = int(distance_V.argmin())
+            found_K[first + place] = code
+            left_V[code] -= 1
+            if left_V[code] == 0:
+                distance_kV[place + 1 :, code] = np.inf
     return found_K
 
 
@@ -118,44 +124,65 @@ class _Tree:
         cap: int,
     ) -> None:
         self._settled_NM = settled_NM
-        self._stays_N = stays_N
         self._features_ND = features_ND
         self._centroids = centroids
         sizes = [len(centroid_VD) for centroid_VD in centroids]
-        self._room_below = [prod(sizes[level + 1 :]) * cap for level in range(len(sizes))]
+        # Places below a code of each level, less the cap: also what a code is worth in an id read as one number.
+        self._below = [prod(sizes[level + 1 :]) for level in range(len(sizes))]
+        self._room_below = [below * cap for below in self._below]
+        self._sorted_S = np.sort(settled_NM[stays_N].astype(np.int64) @ np.asarray(self._below, np.int64))
         self._children: dict[Prefix, Int64s] = {}
 
     def house(self, rows_K: Int64s) -> None:
-        """Give each row, in the order given, a place outside its full prefix."""
-        for row in rows_K.tolist():
-            prefix: Prefix = tuple(self._settled_NM[row, :-1].tolist())
-            while not self._room(prefix).any():
-                prefix = prefix[:-1]
-            self._descend(row, prefix)
+        """Give each row a place outside its full prefix: within the nearest ancestor that has room, in the order given.
 
-    def _descend(self, row: int, prefix: Prefix) -> None:
-        for level in range(len(prefix), len(self._centroids)):
-            prefix_1L = np.asarray([prefix], np.int32).reshape(1, level)
-            residual_1D = _residual(self._features_ND[row : row + 1], prefix_1L, self._centroids)
-            distance_V = squared_distances(residual_1D, self._centroids[level])[0]
-            code = int(np.where(self._room(prefix), distance_V, np.inf).argmin())
-            prefix = (*prefix, code)
-        # Counts first: a part that is counted after this would see the row already.
-        for level in range(len(prefix)):
-            self._count(prefix[:level])[prefix[level]] += 1
-        self._settled_NM[row] = prefix
-        self._stays_N[row] = True
+        Ancestors near the leaves are filled first; who finds no room in one goes on to the next above.
+        """
+        for length in range(len(self._centroids) - 2, -1, -1):
+            waiting = []
+            prefix_KL = self._settled_NM[rows_K, :length]
+            _, group_K = np.unique(prefix_KL, axis=0, return_inverse=True)
+            group_K = group_K.reshape(-1) if length else np.zeros(rows_K.size, np.int64)
+            for members in _groups(group_K):
+                prefix: Prefix = tuple(prefix_KL[members[0]].tolist())
+                fits = min(len(members), int(self._room(prefix).sum()))
+                # Counted before anything below them is placed, for the count knows only what was settled at first.
+                for level in range(length):
+                    self._count(prefix[:level])[prefix[level]] += fits
+                self._place(rows_K[members[:fits]], prefix)
+                waiting.append(members[fits:])
+            left = np.sort(np.concatenate([np.zeros(0, np.int64), *waiting]))
+            rows_K = rows_K[left]
 
-    def _room(self, prefix: Prefix) -> npt.NDArray[np.bool_]:
-        """Which codes after the prefix still lead to a free place, Bool[V]."""
-        room_V: npt.NDArray[np.bool_] = self._count(prefix) < self._room_below[len(prefix)]
-        return room_V
+    def _place(self, rows_K: Int64s, prefix: Prefix) -> None:
+        """Settle rows, in the order given, below a prefix with room for all of them."""
+        level = len(prefix)
+        if level == len(self._centroids) or not rows_K.size:
+            return
+        prefix_KL = np.broadcast_to(np.asarray(prefix, np.int32), (rows_K.size, level))
+        residual_KD = _residual(self._features_ND[rows_K], prefix_KL, self._centroids)
+        code_K = _nearest_with_room(residual_KD, self._centroids[level], self._room(prefix))
+        self._settled_NM[rows_K, level] = code_K
+        self._children[prefix] += np.bincount(code_K, minlength=len(self._centroids[level]))
+        for members in _groups(code_K):
+            self._place(rows_K[members], (*prefix, int(code_K[members[0]])))
+
+    def _room(self, prefix: Prefix) -> Int64s:
+        """Free places below each code after the prefix, Int64[V]."""
+        return self._room_below[len(prefix)] - self._count(prefix)
 
     def _count(self, prefix: Prefix) -> Int64s:
         if prefix not in self._children:
-            level = len(prefix)
-            under_N = self._stays_N & (self._settled_NM[:, :level] == np.asarray(prefix, np.int32)).all(axis=1)
-            self._children[prefix] = np.bincount(
-                self._settled_NM[under_N, level], minlength=len(self._centroids[level])
-            )
+            level, size = len(prefix), len(self._centroids[len(prefix)])
+            below = self._below[level]
+            start = sum(code * worth for code, worth in zip(prefix, self._below, strict=False))
+            bound_V1 = np.searchsorted(self._sorted_S, start + below * np.arange(size + 1, dtype=np.int64))
+            self._children[prefix] = np.diff(bound_V1)
         return self._children[prefix]
+
+
+def _groups(key_K: Int64s) -> list[Int64s]:
+    """Places of equal keys, rising within each group."""
+    order_K = np.argsort(key_K, kind="stable")
+    starts = np.flatnonzero(np.diff(key_K[order_K])) + 1
+    return [members for members in np.split(order_K, starts) if members.size]

@@ -49,6 +49,12 @@ def cooccurrence_counts(item_rows_of_users: Sequence[Int64s], n_items: int, wind
     return (counts + counts.T).tocsr()
 
 
+def likely_pairs(counts: sp.csr_matrix) -> Int64s:
+    """Pairs of rows i < j that co-occur more often than chance would have it, Int64[P, 2]."""
+    upper = sp.triu(ppmi_matrix(counts), k=1).tocoo()
+    return np.column_stack([upper.row, upper.col]).astype(np.int64)
+
+
 def ppmi_matrix(counts: sp.csr_matrix) -> sp.csr_matrix:
     """Positive pointwise mutual information of symmetric counts: max(0, log(p(i,j) / (p(i) p'(j))))."""
     pairs = counts.tocoo()

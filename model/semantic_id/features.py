@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.errors import BadDataSet
-from model.semantic_id.cooccurrence import cooccurrence_features
+from model.semantic_id.cooccurrence import WINDOW, cooccurrence_features
+from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.text_features import FittedTextFeatures
 from model.semantic_id.unit_rows import Float32s, unit_rows
 
@@ -21,6 +22,16 @@ from model.semantic_id.unit_rows import Float32s, unit_rows
 TEXT_SHARE = 0.5
 # Items of which nothing is known: short, so that they claim few centroids, but not all in one point.
 UNKNOWN_LENGTH = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRecipe:
+    """dims: columns of a row.  text_share: part of its squared length that the text takes beside co-occurrence."""
+
+    dims: int
+    seed: int = 0
+    text_share: float = TEXT_SHARE
+    window: int = WINDOW
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,28 +51,31 @@ class ItemFeatures:
         cls,
         texts: Sequence[str],
         item_rows_of_users: Sequence[npt.NDArray[np.int64]],
-        dims: int,
-        seed: int,
-        text_share: float = TEXT_SHARE,
+        recipe: FeatureRecipe,
+        encoder: SentenceEncoder | None = None,
     ) -> tuple[Self, Float32s]:
         """What new items need, and the catalogue's own features, Float32[N, dims], finite.
 
-        Text and co-occurrence take half of the dimensions each; where no item has a text (or none a history)
-        the other takes all.  An item that has one kind alone has zeros in the other block; one with neither
-        gets a short random vector, by seed and row.
+        Text and co-occurrence take half of the dimensions each; where no item has a text (or none a history), or
+        `text_share` is 0 (or 1), the other takes all.  An item that has one kind alone has zeros in the other block;
+        one with neither gets a short random vector, by seed and row.
         `texts`: "" where there is none.  `item_rows_of_users`: train histories as rows into `texts`, in order.
         """
-        has_text, has_histories = any(texts), any(len(rows) > 1 for rows in item_rows_of_users)
+        dims, seed, text_share = recipe.dims, recipe.seed, recipe.text_share
+        has_text = text_share > 0.0 and any(texts)
+        has_histories = text_share < 1.0 and any(len(rows) > 1 for rows in item_rows_of_users)
         history_dims = dims // (1 + has_text) if has_histories or not has_text else 0
         text, text_weight = None, 0.0
         blocks: list[Float32s] = []
         if has_text:
-            text, row_ND = FittedTextFeatures.fit_transform(texts, dims - history_dims, seed)
+            text, row_ND = FittedTextFeatures.fit_transform(texts, dims - history_dims, seed, encoder)
             text_weight = float(np.sqrt(text_share if history_dims else 1.0))
             blocks.append(text_weight * row_ND)
         if history_dims:
             weight = float(np.sqrt(1.0 - text_share if has_text else 1.0))
-            blocks.append(weight * cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed))
+            blocks.append(
+                weight * cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed, recipe.window)
+            )
         features_ND = np.hstack(blocks)
         unknown_N = ~features_ND.any(axis=1)
         chance_ND = np.random.default_rng(seed).standard_normal(features_ND.shape)

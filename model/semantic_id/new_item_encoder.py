@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.errors import BadRequest
 from model.semantic_id.features import ItemFeatures
-from model.semantic_id.residual_kmeans import Int32s, ResidualKMeans
+from model.semantic_id.quantiser import Int32s, Quantiser
 from model.semantic_id.unit_rows import Float32s
 
 
@@ -21,7 +21,7 @@ class NewItemEncoder:
     """Features and the quantiser that was fitted on them, both frozen."""
 
     features: ItemFeatures
-    quantiser: ResidualKMeans
+    quantiser: Quantiser
 
     def features_of(self, texts: Sequence[str]) -> Float32s:
         """Float32[K, D], to settle collisions with.

@@ -1,6 +1,6 @@
 """Residual k-means: each level's codes cluster what the levels before left unexplained.
 
-Called when a bundle is built, and for a new item's codes.  An RQ-VAE will be a second quantiser beside it.
+Called when semantic ids are made, and for a new item's codes; one of the quantisers (`quantiser.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from contracts.errors import BadBundle, BadDataSet
+from contracts.progress import Progress, Silent
+from model.semantic_id.finite import finite
+from model.semantic_id.nearest import less, nearest
 from model.semantic_id.one_thread import one_thread
 
 # Shapes: N items, D dimensions, V codes of a level, M levels.
@@ -25,11 +28,12 @@ Int32s = npt.NDArray[np.int32]
 # Full k-means reads every item in every iteration; above this many it would take minutes.
 MOST_ITEMS_FOR_FULL_KMEANS = 30_000
 FULL_ITERATIONS = 30
-BATCH_ITEMS, BATCH_PASSES = 4096, 5
+BATCH_ITEMS = 4096
+# Points that each code sees, and how often any item is seen at most: more move the centroids no further.
+POINTS_PER_CODE, MOST_PASSES = 512, 5
 # Choosing well spread first centroids costs points times codes: a few points per code are enough to choose from.
-SEEDING_POINTS_PER_CODE = 8
-# Distances held at once: 64 MiB.
-DISTANCES_AT_ONCE = 2**24
+SEEDING_POINTS_PER_CODE, MOST_SEEDING_POINTS = 8, 8192
+MOST_CODES_TO_SPREAD = 4096
 # Features closer than this are one point: SVD noise must not become codes.
 SAME_POINT_DECIMALS = 5
 
@@ -48,6 +52,7 @@ class ResidualKMeans:
         seed: int,
         *,
         most_for_full: int = MOST_ITEMS_FOR_FULL_KMEANS,
+        progress: Progress | None = None,
     ) -> Self:
         """Cluster level by level; the same input and seed give the same centroids.
 
@@ -55,16 +60,19 @@ class ResidualKMeans:
 
         Raises BadDataSet for no items, for features that are not finite, and for a level without codes.
         """
-        residual_ND = _checked(features_ND)
+        shown = progress or Silent()
+        residual_ND = finite(features_ND)
         if residual_ND.shape[0] == 0:
             raise BadDataSet("no items to make semantic ids for")
         if not level_sizes or min(level_sizes) < 1:
             raise BadDataSet(f"every level needs at least one code, not {tuple(level_sizes)}")
         centroids = []
         for level, size in enumerate(level_sizes):
-            centroid_VD = _cluster(residual_ND, size, seed + level, most_for_full)
+            shown.begin(f"level {level + 1}: {size} codes", _points_seen(len(residual_ND), size, most_for_full))
+            centroid_VD = _cluster(residual_ND, size, seed + level, most_for_full, shown)
             centroids.append(centroid_VD)
-            residual_ND = residual_ND - centroid_VD[nearest(residual_ND, centroid_VD)]
+            if level + 1 < len(level_sizes):
+                residual_ND = less(residual_ND, centroid_VD, nearest(residual_ND, centroid_VD), in_place=level > 0)
         return cls(tuple(centroids))
 
     @property
@@ -72,14 +80,36 @@ class ResidualKMeans:
         """Codes per level."""
         return tuple(centroid_VD.shape[0] for centroid_VD in self.centroids)
 
+    @property
+    def dims(self) -> int:
+        """D."""
+        return int(self.centroids[0].shape[1])
+
+    @property
+    def codebooks(self) -> tuple[Float32s, ...]:
+        """The centroids."""
+        return self.centroids
+
+    def latent(self, features_ND: Float32s) -> Float32s:
+        """The features themselves.  Raises BadDataSet for features that are not finite."""
+        return finite(features_ND)
+
+    def decode(self, codes_NM: Int32s) -> Float32s:
+        """Sum of the codes' centroids, Float32[N, D]."""
+        summed_ND = np.zeros((codes_NM.shape[0], self.dims), np.float32)
+        for level, centroid_VD in enumerate(self.centroids):
+            summed_ND += centroid_VD[codes_NM[:, level]]
+        return summed_ND
+
     def encode(self, features_ND: Float32s) -> Int32s:
         """Codes, Int32[N, M]; ties go to the lower code.  Raises BadDataSet for features not finite."""
-        residual_ND = _checked(features_ND)
-        codes = []
-        for centroid_VD in self.centroids:
-            codes.append(nearest(residual_ND, centroid_VD))
-            residual_ND = residual_ND - centroid_VD[codes[-1]]
-        return np.column_stack(codes).astype(np.int32)
+        residual_ND = finite(features_ND)
+        codes_NM = np.empty((len(residual_ND), len(self.centroids)), np.int32)
+        for level, centroid_VD in enumerate(self.centroids):
+            codes_NM[:, level] = nearest(residual_ND, centroid_VD)
+            if level + 1 < len(self.centroids):
+                residual_ND = less(residual_ND, centroid_VD, codes_NM[:, level], in_place=level > 0)
+        return codes_NM
 
     def to_arrays(self) -> dict[str, Float32s]:
         """State by name: `centroids.1` ... `centroids.m`."""
@@ -99,33 +129,7 @@ class ResidualKMeans:
         return cls(centroids)
 
 
-def squared_distances(points_ND: Float32s, centroid_VD: Float32s) -> Float32s:
-    """Squared distance of every point to every centroid, less the point's own square: Float32[N, V].
-
-    What is left out is the same for all centroids of a point, so the ranking stands.
-    """
-    distance_NV: Float32s = np.einsum("vd,vd->v", centroid_VD, centroid_VD) - 2.0 * points_ND @ centroid_VD.T
-    return distance_NV
-
-
-def nearest(
-    points_ND: Float32s, centroid_VD: Float32s, distances_at_once: int = DISTANCES_AT_ONCE
-) -> npt.NDArray[np.int64]:
-    """Index of the nearest centroid, Int64[N]; the lowest among equals."""
-    rows = max(1, distances_at_once // len(centroid_VD))
-    starts = range(0, points_ND.shape[0], rows)
-    parts = [squared_distances(points_ND[i : i + rows], centroid_VD).argmin(axis=1) for i in starts]
-    return np.concatenate([np.zeros(0, np.int64), *parts])
-
-
-def _checked(features_ND: Float32s) -> Float32s:
-    bad = int((~np.isfinite(features_ND)).any(axis=1).sum())
-    if bad:
-        raise BadDataSet(f"{bad} of {features_ND.shape[0]} items have features that are not finite")
-    return np.asarray(features_ND, np.float32)
-
-
-def _cluster(points_ND: Float32s, size: int, seed: int, most_for_full: int) -> Float32s:
+def _cluster(points_ND: Float32s, size: int, seed: int, most_for_full: int, progress: Progress) -> Float32s:
     first = _distinct(points_ND[: 4 * size])
     # Telling all points apart means to sort them all: only where a part has not shown enough of them.
     if first.size <= size < points_ND.shape[0]:
@@ -134,23 +138,45 @@ def _cluster(points_ND: Float32s, size: int, seed: int, most_for_full: int) -> F
         # Fewer points than codes: each point is a centroid, and the codes left over repeat them, so that
         # items which share a point have several equally near codes to settle on.
         return points_ND[np.resize(first, size)]
-    if points_ND.shape[0] <= most_for_full:
-        model = KMeans(size, n_init=1, max_iter=FULL_ITERATIONS, random_state=seed)
-    else:
-        model = MiniBatchKMeans(
-            size,
-            n_init=1,
-            batch_size=BATCH_ITEMS,
-            max_iter=BATCH_PASSES,
-            init_size=SEEDING_POINTS_PER_CODE * size,
-            random_state=seed,
-            compute_labels=False,
-        )
     with one_thread(), warnings.catch_warnings():
         # Near-duplicate points may leave a code empty; collisions settle on it later, so it is no fault.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(points_ND)
+        if points_ND.shape[0] <= most_for_full:
+            model = KMeans(size, n_init=1, max_iter=FULL_ITERATIONS, random_state=seed).fit(points_ND)
+            return np.asarray(model.cluster_centers_, np.float32)
+        return _cluster_by_batches(points_ND, size, seed, progress)
+
+
+def _cluster_by_batches(points_ND: Float32s, size: int, seed: int, progress: Progress) -> Float32s:
+    """Mini-batch k-means over so many points that each code sees enough of them, however many items there are."""
+    chance = np.random.default_rng(seed)
+    items, batch = points_ND.shape[0], max(BATCH_ITEMS, 2 * size)
+    seeding = min(items, max(2 * size, min(SEEDING_POINTS_PER_CODE * size, MOST_SEEDING_POINTS)))
+    seeding_KD = points_ND[np.sort(chance.choice(items, seeding, replace=False))]
+    # Well spread first centroids cost points times codes squared; with so many codes chance spreads them as well.
+    spread = size <= MOST_CODES_TO_SPREAD
+    model = MiniBatchKMeans(
+        size,
+        init="k-means++" if spread else seeding_KD[chance.choice(len(seeding_KD), size, replace=False)],
+        n_init=1,
+        batch_size=batch,
+        init_size=len(seeding_KD),
+        random_state=seed,
+        compute_labels=False,
+    )
+    model.partial_fit(seeding_KD)
+    order = np.zeros(0, np.int64)
+    for _ in range(0, min(MOST_PASSES * items, POINTS_PER_CODE * size), batch):
+        if len(order) < batch:
+            order = np.concatenate([order, chance.permutation(items)])
+        model.partial_fit(points_ND[order[:batch]])
+        order = order[batch:]
+        progress.advance(batch)
     return np.asarray(model.cluster_centers_, np.float32)
+
+
+def _points_seen(items: int, size: int, most_for_full: int) -> int:
+    return 1 if items <= most_for_full else min(MOST_PASSES * items, POINTS_PER_CODE * size)
 
 
 def _distinct(points_ND: Float32s) -> npt.NDArray[np.int64]:

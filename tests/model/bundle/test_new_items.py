@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadBundle
-from model.build.catalogue import MadeCatalog, make_catalog
+from model.build.catalogue import make_catalog
 from model.build.presets import PRESETS
 from model.bundle.new_items import feature_files, read_new_item_encoder
+from model.bundle.semantic_ids import SemanticIds
 from model.bundle.write import write_bundle
 from model.data.data_set import DataSet
 from model.data.log import Split
@@ -34,7 +35,7 @@ def market() -> DataSet:
     return dataclasses.replace(data, log=dataclasses.replace(data.log, split=held_out.astype(np.int8)))
 
 
-def write(made: MadeCatalog, directory: Path) -> Path:
+def write(made: SemanticIds, directory: Path) -> Path:
     """A bundle whose catalogue and weights are another's: only what new items need is of `made`."""
     files = feature_files(made.features)
     write_bundle(dataclasses.replace(contents(), features=files, quantiser=made.quantiser.to_arrays()), directory)

@@ -10,7 +10,7 @@ import pytest
 
 from contracts.errors import BadDataSet
 from model.semantic_id.cooccurrence import cooccurrence_features
-from model.semantic_id.features import UNKNOWN_LENGTH, ItemFeatures
+from model.semantic_id.features import UNKNOWN_LENGTH, FeatureRecipe, ItemFeatures
 from model.semantic_id.text_features import FittedTextFeatures
 
 TEXTS = ["red polish", "blue polish", "hair soap", "", "", "", "mild soap"]
@@ -18,7 +18,7 @@ HISTORIES = [np.asarray([0, 1, 3], np.int64), np.asarray([2, 3, 1], np.int64), n
 
 
 def rows_of(texts: Sequence[str], histories: Sequence[npt.NDArray[np.int64]], seed: int = 0) -> npt.NDArray[np.float32]:
-    return ItemFeatures.fit(texts, histories, 8, seed)[1]
+    return ItemFeatures.fit(texts, histories, FeatureRecipe(8, seed))[1]
 
 
 def lengths(features_ND: npt.NDArray[np.float32]) -> list[float]:
@@ -26,7 +26,7 @@ def lengths(features_ND: npt.NDArray[np.float32]) -> list[float]:
 
 
 def test_both_kinds_stand_side_by_side_each_with_its_share() -> None:
-    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, 8, seed=0, text_share=0.36)
+    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8, text_share=0.36))
     assert features_ND.shape == (7, 8)
     assert features_ND.dtype == np.float32
     assert fitted.dims == 8
@@ -58,12 +58,12 @@ def test_with_nothing_known_at_all_items_spread_by_seed_and_row() -> None:
 
 
 def test_a_new_item_with_the_text_of_an_item_without_a_history_gets_that_items_row() -> None:
-    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, 8, seed=0)
+    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8))
     np.testing.assert_allclose(fitted.of_new_items([TEXTS[6]])[0], features_ND[6], atol=1e-6)
 
 
 def test_a_new_item_has_the_text_block_alone() -> None:
-    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, 8, seed=0)
+    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8))
     new_KD = fitted.of_new_items(["red polish", "unheard"])
     assert new_KD.dtype == np.float32
     np.testing.assert_allclose(new_KD[0, :4], features_ND[0, :4], atol=1e-6)
@@ -72,7 +72,7 @@ def test_a_new_item_has_the_text_block_alone() -> None:
 
 
 def test_where_items_had_no_text_a_new_text_is_refused_in_one_line() -> None:
-    fitted, _ = ItemFeatures.fit([""] * 5, HISTORIES, 8, seed=0)
+    fitted, _ = ItemFeatures.fit([""] * 5, HISTORIES, FeatureRecipe(8))
     assert fitted.text is None
     assert fitted.dims == 8
     with pytest.raises(BadDataSet, match="no texts to learn from") as caught:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.errors import BadRequest
-from model.semantic_id.features import ItemFeatures
+from model.semantic_id.features import FeatureRecipe, ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
 from model.semantic_id.residual_kmeans import ResidualKMeans
 
@@ -14,7 +14,7 @@ TEXTS = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in
 
 
 def encoder() -> tuple[NewItemEncoder, ResidualKMeans, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    features, features_ND = ItemFeatures.fit(TEXTS, [np.asarray([0, 1, 2])], 8, seed=0)
+    features, features_ND = ItemFeatures.fit(TEXTS, [np.asarray([0, 1, 2])], FeatureRecipe(8))
     quantiser = ResidualKMeans.fit(features_ND, (4, 4), seed=0)
     return NewItemEncoder(features, quantiser), quantiser, features_ND
 

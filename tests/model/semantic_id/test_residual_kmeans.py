@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from contracts.errors import BadBundle, BadDataSet
-from model.semantic_id.residual_kmeans import ResidualKMeans, nearest
+from model.semantic_id import residual_kmeans
+from model.semantic_id.nearest import nearest
+from model.semantic_id.residual_kmeans import ResidualKMeans
 
 
 def some_features(items: int = 300, dims: int = 6, seed: int = 0) -> npt.NDArray[np.float32]:
@@ -61,6 +63,18 @@ def test_the_same_seed_gives_the_same_centroids(most_full: int) -> None:
     for level in range(2):
         np.testing.assert_array_equal(one.centroids[level], again.centroids[level])
     assert (one.centroids[0] != other.centroids[0]).any()
+
+
+@pytest.mark.parametrize("spread", [4, 4096], ids=["chance", "k-means++"])
+def test_mini_batches_explain_about_what_full_k_means_explains(spread: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residual_kmeans, "MOST_CODES_TO_SPREAD", spread)
+    features_ND = some_features(3000) + 4 * np.eye(6, dtype=np.float32)[np.arange(3000) % 6]
+
+    def lost(most_for_full: int) -> float:
+        quantiser = ResidualKMeans.fit(features_ND, (16, 16), seed=0, most_for_full=most_for_full)
+        return float(np.square(features_ND - quantiser.decode(quantiser.encode(features_ND))).sum())
+
+    assert lost(100) < 1.15 * lost(3000)
 
 
 @pytest.mark.parametrize("items", [1, 3, 8, 9])
