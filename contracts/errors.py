@@ -89,6 +89,10 @@ class BadKeyFile(BadInput):
     """A file of API keys that cannot be read as one."""
 
 
+class BadConfig(BadInput):
+    """A training configuration that cannot be read, or that asks for what cannot be."""
+
+
 class NotAllowed(RankGRError):
     """Whoever asks may not."""
 

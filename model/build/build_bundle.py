@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from contracts.progress import Progress
 from model.build.catalogue import make_catalog
 from model.build.network import network_config, seed_code_embeddings
 from model.build.popular import popular_lists
-from model.build.presets import Preset
+from model.build.recipe import Recipe
 from model.build.source import Source
 from model.bundle.new_items import feature_files
 from model.bundle.whole import check_target
@@ -38,9 +37,9 @@ POSITIVE_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class BuildBundle:
-    """Turn a data set into a bundle; equal data, preset and seed give equal versions."""
+    """Turn a data set into a bundle; equal data, recipe and seed give equal versions."""
 
-    preset: Preset
+    recipe: Recipe
     source: Source
     progress: Progress
     now: datetime
@@ -48,28 +47,29 @@ class BuildBundle:
     def __call__(self, data: DataSet, out: Path, *, replace: bool = False) -> Manifest:
         """Build and write.  Raises BadDataSet, BadBundle, or OSError when the disk refuses."""
         check_target(out, MANIFEST_FILE, replace=replace)
-        timelines = list(training_timelines(data, self.preset.history_level))
+        timelines = list(training_timelines(data, self.recipe.prompt.history_level))
         if not timelines:
             raise BadDataSet(f"{data.name}: no user has a training request with a history before it")
         self.progress.begin("semantic ids", 1)
-        made = make_catalog(data, self.preset, self.source.seed)
+        made = make_catalog(data, self.recipe, self.source.seed)
         self.progress.advance(1)
         fmt = PromptFormat.create(
             made.catalog.level_sizes,
             data.log.scenes,
-            layout=self.preset.layout,
-            max_tokens=self.preset.max_tokens,
-            history_level=self.preset.history_level,
+            layout=self.recipe.prompt.layout,
+            max_tokens=self.recipe.prompt.max_tokens,
+            history_level=self.recipe.prompt.history_level,
         )
-        network = network_from(network_config(self.preset, fmt), self.source.seed)
+        network = network_from(network_config(self.recipe, fmt), self.source.seed)
         network.initialise(self.source.seed, POSITIVE_SHARE)
-        seed_code_embeddings(network, made.quantiser.codebooks)
+        if self.recipe.network.seeded_codes:
+            seed_code_embeddings(network, made.quantiser.codebooks)
         fit(
             network,
             timelines,
             fmt,
             made.catalog,
-            dataclasses.replace(self.preset.fit, seed=self.source.seed),
+            self.recipe.fit(self.source.seed),
             self.progress,
         )
         metrics = self._evaluate(network, fmt, made.catalog, data)
@@ -77,7 +77,7 @@ class BuildBundle:
             network=network,
             prompt_format=fmt,
             catalog=made.catalog,
-            popular=popular_lists(data, made.catalog, self.preset.popular_items),
+            popular=popular_lists(data, made.catalog, self.recipe.evaluation.popular_items),
             quantiser=made.quantiser.to_arrays(),
             features=feature_files(made.features),
             data=self.source.as_json(),
@@ -89,12 +89,12 @@ class BuildBundle:
     def _evaluate(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, data: DataSet) -> dict[str, float]:
         """Metrics on a sample of the test users, drawn with the build's seed."""
         users = _some(
-            list(held_out(data, Split.TEST, fmt.history_level)), self.preset.evaluated_users, self.source.seed
+            list(held_out(data, Split.TEST, fmt.history_level)), self.recipe.evaluation.users, self.source.seed
         )
         self.progress.begin("evaluating", len(users))
         method = Generative(TwoStageDecoder(network, catalog), fmt, catalog)
-        ours = evaluate(method, users, self.preset.ks, advance=self.progress.advance)
-        popularity = evaluate(Popularity(catalog), users, self.preset.ks)
+        ours = evaluate(method, users, self.recipe.evaluation.ks, advance=self.progress.advance)
+        popularity = evaluate(Popularity(catalog), users, self.recipe.evaluation.ks)
         metrics: dict[str, float] = {"test_users": float(len(users))}
         for truth, values in ours.items():
             for name, value in values.items():

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from contracts.manifest import Manifest
+from model.build.recipe import Recipe
 from model.data.data_set import DataSet
 
 FINGERPRINT_DIGITS = 12
@@ -15,20 +16,33 @@ FINGERPRINT_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Data, by name and fingerprint, and how it was built; `release` is the version of this package."""
+    """Data, by name and fingerprint, and how it was built.
+
+    `preset` names the recipe, `recipe` is its digest; `release` is the version of this package.
+    """
 
     name: str
     users: int
     interactions: int
     sha256: str
     preset: str
+    recipe: str
     seed: int
     release: str
 
     @classmethod
-    def of(cls, data: DataSet, *, preset: str, seed: int, release: str) -> Source:
+    def of(cls, data: DataSet, *, preset: str, recipe: Recipe, seed: int, release: str) -> Source:
         """The source that a build of this data would have."""
-        return cls(data.name, len(data.log.users), len(data.log.item), fingerprint(data), preset, seed, release)
+        return cls(
+            name=data.name,
+            users=len(data.log.users),
+            interactions=len(data.log.item),
+            sha256=fingerprint(data),
+            preset=preset,
+            recipe=recipe.digest,
+            seed=seed,
+            release=release,
+        )
 
     def as_json(self) -> dict[str, str | int | float]:
         """As the manifest keeps it."""

@@ -75,27 +75,27 @@ def _fit(
     losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(catalog)), config)
     optimiser = _optimiser(network, config)
     make_rows = RowMaker(fmt, catalog, config.samples)
-    progress.begin("training", config.tokens)
+    progress.begin("training", config.optimiser.tokens)
     network.train()
     spent = steps = epochs = 0
     shown = _Shown()
-    while spent < config.tokens:
+    while spent < config.optimiser.tokens:
         epochs += 1
         batches = 0
-        for rows in _batches(timelines, make_rows, config.batch_tokens, rng):
+        for rows in _batches(timelines, make_rows, config.optimiser.batch_tokens, rng):
             batches += 1
             batch = pack(rows, fmt)
-            _set_learning_rate(optimiser, config, spent / config.tokens)
+            _set_learning_rate(optimiser, config, spent / config.optimiser.tokens)
             step = losses(batch, chance)
             optimiser.zero_grad(set_to_none=True)
             step.total.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip)
             optimiser.step()
             steps += 1
             shown.add(step)
-            progress.advance(min(batch.tokens, config.tokens - spent), shown.note())
+            progress.advance(min(batch.tokens, config.optimiser.tokens - spent), shown.note())
             spent += batch.tokens
-            if spent >= config.tokens:
+            if spent >= config.optimiser.tokens:
                 break
         if not batches:
             raise ValueError("no session has a known item in its history: there is nothing to train on")
@@ -125,21 +125,21 @@ def _optimiser(network: RankGRNetwork, config: FitConfig) -> torch.optim.AdamW:
     matrices = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": matrices, "weight_decay": config.optimiser.weight_decay},
         {"params": vectors, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=config.optimiser.learning_rate, betas=(0.9, 0.98))
 
 
 def _set_learning_rate(optimiser: torch.optim.AdamW, config: FitConfig, done: float) -> None:
     """Linear warm-up, then a cosine down to a twentieth."""
-    if done < config.warmup_share:
-        factor = (done + 1e-3) / config.warmup_share
+    if done < config.optimiser.warmup_share:
+        factor = (done + 1e-3) / config.optimiser.warmup_share
     else:
-        rest = (done - config.warmup_share) / max(1.0 - config.warmup_share, 1e-9)
+        rest = (done - config.optimiser.warmup_share) / max(1.0 - config.optimiser.warmup_share, 1e-9)
         factor = 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * min(rest, 1.0)))
     for group in optimiser.param_groups:
-        group["lr"] = config.learning_rate * min(factor, 1.0)
+        group["lr"] = config.optimiser.learning_rate * min(factor, 1.0)
 
 
 def _batches(

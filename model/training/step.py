@@ -90,7 +90,7 @@ class TrainingLosses:
         loss = torch.zeros(())
         for level in range(1, batch.codes_Tm.shape[1] + 1):
             if level == 1:
-                session_G = torch.randperm(len(batch.row_N), generator=chance)[: self._config.rsp_prefixes]
+                session_G = torch.randperm(len(batch.row_N), generator=chance)[: self._config.losses.rsp_prefixes]
                 prefix_Gj = torch.empty((len(session_G), 0), dtype=torch.int64)
                 logp_GV = logp[0][session_G]
                 own = Keys(own_1.key[session_G][:, None], own_1.value[session_G][:, None])
@@ -119,8 +119,8 @@ class TrainingLosses:
         order_T = order_T[torch.argsort(batch.session_T[order_T], stable=True)]
         session_T = batch.session_T[order_T]
         first_T = torch.searchsorted(session_T, session_T)
-        chosen_G = order_T[torch.arange(len(order_T)) - first_T < self._config.rsp_targets]
-        return chosen_G[torch.randperm(len(chosen_G), generator=chance)[: self._config.rsp_prefixes]]
+        chosen_G = order_T[torch.arange(len(order_T)) - first_T < self._config.losses.rsp_targets]
+        return chosen_G[torch.randperm(len(chosen_G), generator=chance)[: self._config.losses.rsp_prefixes]]
 
     def _labels(self, batch: PackedBatch, session_G: Tensor, prefix_Gj: Tensor, level: int) -> Tensor:
         """y [G, V]: the strongest label of any target of the session with this prefix and that code (multi-hot).
@@ -143,9 +143,9 @@ class TrainingLosses:
 
         The truth is forced in: without it, early training would have no positives and drive every score to zero.
         """
-        hard = min(self._config.hard_candidates, logp_GV.shape[1])
+        hard = min(self._config.losses.hard_candidates, logp_GV.shape[1])
         true = int((label_GV > 0).sum(-1).max())
-        count = min(max(hard + self._config.random_candidates, true), logp_GV.shape[1])
+        count = min(max(hard + self._config.losses.random_candidates, true), logp_GV.shape[1])
         masked_GV = logp_GV.masked_fill(~valid_GV, -torch.inf)
         best_GC = masked_GV.topk(hard, -1).indices
         priority_GV = torch.rand(logp_GV.shape, generator=chance)

@@ -23,6 +23,7 @@ from services.cli import (
     serve,
     sid,
     topics,
+    train,
     up,
 )
 from services.cli.output import fail
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command("build")(build.build)
+app.command("train")(train.train)
 app.add_typer(sid.app, name="sid")
 app.command("recommend")(recommend.recommend)
 app.command("eval")(evaluate.evaluate)

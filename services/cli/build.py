@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.manifest import Manifest
 from services.cli.data import LARGEST_SEED, AsJson
 from services.cli.output import emit, people, progress
 
@@ -44,9 +46,13 @@ def build(
     started = time.monotonic()
     with progress(quiet=as_json) as shown:
         data = read_data_set(directory)
-        source = Source.of(data, preset=preset, seed=seed, release=version("rankgr"))
+        source = Source.of(data, preset=preset, recipe=PRESETS[preset], seed=seed, release=version("rankgr"))
         manifest = BuildBundle(PRESETS[preset], source, shown, datetime.now(UTC))(data, out, replace=force)
-    seconds = time.monotonic() - started
+    told(out, manifest, time.monotonic() - started, as_json)
+
+
+def told(out: Path, manifest: Manifest, seconds: float, as_json: bool, extra: Mapping[str, int] | None = None) -> None:
+    """Say what was made."""
     if as_json:
         emit(
             {
@@ -55,6 +61,7 @@ def build(
                 "catalog_version": manifest.catalog_version,
                 "seconds": round(seconds, 3),
                 "metrics": manifest.metrics,
+                **(extra or {}),
             }
         )
         return

@@ -16,7 +16,7 @@ from model.decoding.two_stage import TwoStageDecoder
 from model.network.network import RankGRNetwork
 from model.prompt import PromptContext, prompt_from_history
 from model.semantic_id.trie import Trie
-from model.training.config import FitConfig, LossConfig, SampleConfig
+from model.training.config import FitConfig, LossConfig, OptimiserConfig, PerLevel, SampleConfig
 from model.training.fit import FitReport, fit
 from model.training.packing import pack
 from model.training.samples import RowMaker
@@ -27,7 +27,13 @@ from .toys import Toy, session, timeline
 from .watched import Notebook
 
 TOY = Toy(items=12)
-SHORT = FitConfig(tokens=2_000, batch_tokens=200, learning_rate=3e-2)
+SHORT = FitConfig(optimiser=OptimiserConfig(tokens=2_000, batch_tokens=200, learning_rate=3e-2))
+
+
+def with_budget(config: FitConfig = SHORT, **changes: object) -> FitConfig:
+    """`config`, with another budget."""
+    optimiser = dataclasses.replace(config.optimiser, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(config, optimiser=optimiser)
 
 
 def in_circles(length: int = 4) -> list[Timeline]:
@@ -80,7 +86,7 @@ def losses_on(network: RankGRNetwork, users: list[Timeline]) -> list[float]:
 
 def test_the_losses_fall_and_the_planted_next_item_comes_first() -> None:
     before = losses_on(TOY.network(), in_circles())
-    network, _ = fitted(in_circles(), dataclasses.replace(SHORT, tokens=12_000))
+    network, _ = fitted(in_circles(), with_budget(tokens=12_000))
     after = losses_on(network, in_circles())
     # LDPO and RSP are held against negatives drawn anew: they fall, but not to nothing.
     assert after[0] < 0.2 * before[0]
@@ -112,8 +118,8 @@ def graded(users: int = 16, seed: int = 1) -> list[Timeline]:
 
 def log_likelihoods(alpha: float) -> list[float]:
     """Mean of eq. 5 over bought, clicked and seen items, with NTP alike for all of them."""
-    losses = LossConfig(alpha=alpha, gamma=0.0, ntp_weights=dict.fromkeys(Level, 1.0))
-    config = dataclasses.replace(SHORT, tokens=8_000, batch_tokens=300, losses=losses)
+    losses = LossConfig(alpha=alpha, gamma=0.0, ntp_weights=PerLevel.all(1.0))
+    config = dataclasses.replace(with_budget(tokens=8_000, batch_tokens=300), losses=losses)
     network, _ = fitted(graded(), config)
     means = np.zeros(TOY.items)
     histories = [[1, 6], [9, 2, 5], [12], [7, 7, 3], [10, 4], [8, 11, 2, 1]]
@@ -134,16 +140,16 @@ def test_ldpo_lifts_what_was_bought_above_what_was_clicked_above_what_was_seen()
 def test_the_budget_is_spent_and_told() -> None:
     notebook = Notebook()
     report = fit(TOY.network(), in_circles(), TOY.fmt, TOY.catalog, SHORT, notebook)
-    assert notebook.stages == [("training", SHORT.tokens)]
-    assert sum(notebook.units) == SHORT.tokens
+    assert notebook.stages == [("training", SHORT.optimiser.tokens)]
+    assert sum(notebook.units) == SHORT.optimiser.tokens
     assert len(notebook.units) == report.steps
-    assert SHORT.tokens <= report.tokens < SHORT.tokens + SHORT.batch_tokens
+    assert SHORT.optimiser.tokens <= report.tokens < SHORT.optimiser.tokens + SHORT.optimiser.batch_tokens
     assert report.epochs > 1
     assert notebook.notes[-1] == f"ntp {report.ntp:.3f} ldpo {report.ldpo:.3f} rsp {report.rsp:.3f}"
 
 
 def test_a_fitted_network_is_ready_to_serve() -> None:
-    network, _ = fitted(in_circles()[:2], dataclasses.replace(SHORT, tokens=1))
+    network, _ = fitted(in_circles()[:2], with_budget(tokens=1))
     assert not network.training
 
 
@@ -154,6 +160,6 @@ def test_timelines_that_give_no_row_are_refused() -> None:
 
 
 def test_a_row_longer_than_a_batch_is_a_batch_of_its_own() -> None:
-    config = dataclasses.replace(SHORT, tokens=150, batch_tokens=1, samples=SampleConfig(row_sessions=1))
+    config = dataclasses.replace(with_budget(tokens=150, batch_tokens=1), samples=SampleConfig(row_sessions=1))
     _, report = fitted(in_circles(), config)
     assert report.steps > 5

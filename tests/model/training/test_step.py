@@ -15,7 +15,7 @@ from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
 from model.semantic_id.trie import Trie
-from model.training.config import FitConfig, LossConfig, SampleConfig
+from model.training.config import FitConfig, LossConfig, PerLevel, SampleConfig
 from model.training.losses import ldpo_loss, ntp_loss, rsp_loss
 from model.training.packing import pack
 from model.training.samples import RowMaker, TrainingRow
@@ -27,12 +27,14 @@ from .toys import Toy, random_timeline, session, timeline
 
 # Everything valid is a candidate and every target's prefix is decided on: nothing is left to chance.
 WHOLE = FitConfig(
-    hard_candidates=1000,
-    rsp_targets=1000,
-    rsp_prefixes=1000,
-    losses=LossConfig(alpha=0.7, beta=0.5, gamma=1.3),
+    losses=LossConfig(alpha=0.7, beta=0.5, gamma=1.3, hard_candidates=1000, rsp_targets=1000, rsp_prefixes=1000),
 )
 Prefix = tuple[int, ...]
+
+
+def with_losses(**changes: object) -> FitConfig:
+    """WHOLE, but for these."""
+    return dataclasses.replace(WHOLE, losses=dataclasses.replace(WHOLE.losses, **changes))  # type: ignore[arg-type]
 
 
 def rows_of(toy: Toy, samples: SampleConfig, seed: int) -> list[TrainingRow]:
@@ -159,10 +161,9 @@ def test_the_truth_is_a_candidate_however_few_there_are(seed: int) -> None:
     toy = Toy(seed=seed)
     network = toy.shaken()
     rows = rows_of(toy, SampleConfig(targets=1, sampled_negatives=0, row_sessions=3), seed)
-    config = dataclasses.replace(WHOLE, hard_candidates=1, random_candidates=0)
     # Every target counts fully, so each decision's only candidate must be its truth.
-    every = dict.fromkeys(Level, 1.0)
-    config = dataclasses.replace(config, losses=dataclasses.replace(config.losses, rsp_labels=every))
+    every = PerLevel.all(1.0)
+    config = with_losses(hard_candidates=1, random_candidates=0, rsp_labels=every)
     expected = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         found = step(network, toy, rows, config)
@@ -185,7 +186,7 @@ def test_more_true_codes_than_candidates_are_all_candidates() -> None:
     user = timeline([1, 2], [session(2, [3, 4, 5], [Level.CLICK] * 3)])
     maker = RowMaker(toy.fmt, toy.catalog, SampleConfig(sampled_negatives=0))
     rows = list(maker(user, np.random.default_rng(0)))
-    config = dataclasses.replace(WHOLE, hard_candidates=1, random_candidates=0)
+    config = with_losses(hard_candidates=1, random_candidates=0)
     with torch.no_grad():
         found = step(network, toy, rows, config)
         [alone] = sessions_alone(network, rows, toy.fmt)
@@ -206,9 +207,8 @@ def test_sampled_negatives_pull_on_ldpo_but_never_count_in_ntp_or_as_true() -> N
     )
     assert len(sampled[0].sessions[0].level_K) > 1
     # Weights that would let pseudo-exposures in, had somebody been shown them.
-    every = dict.fromkeys(Level, 1.0)
-    losses = LossConfig(ntp_weights=every, rsp_labels=every)
-    config = dataclasses.replace(WHOLE, losses=losses)
+    every = PerLevel.all(1.0)
+    config = with_losses(ntp_weights=every, rsp_labels=every)
     with torch.no_grad():
         without, with_negatives = (step(network, toy, rows, config) for rows in (plain, sampled))
     assert float(with_negatives.ntp) == pytest.approx(float(without.ntp), rel=1e-9)
@@ -223,7 +223,7 @@ def test_what_is_decided_on_is_bounded_and_drawn_by_the_given_generator() -> Non
     toy = Toy()
     network = toy.network()
     rows = rows_of(toy, SampleConfig(), seed=2)
-    config = FitConfig(hard_candidates=2, random_candidates=1, rsp_targets=1, rsp_prefixes=2)
+    config = FitConfig(losses=LossConfig(hard_candidates=2, random_candidates=1, rsp_targets=1, rsp_prefixes=2))
     losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config)
     batch = pack(rows, toy.fmt)
     with torch.no_grad():
