@@ -60,7 +60,7 @@ class SemanticIdConfig:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class NetworkConfig:
-    """Backbone and rank head (A3: rank_mode, A4: rank_mlp_input); a training with --init takes the head alone from here.
+    """Backbone and rank head (A3: rank_mode, A4: rank_mlp_input); with --init only the head is read from here.
 
     A literal rank head has one head as wide as the model, whatever rank_heads and rank_dim say.
     seeded_codes: code embeddings begin at the quantiser's centroids.
@@ -82,7 +82,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class PromptConfig:
-    """What a prompt holds; history_level: the weakest behaviour that enters a history (`exposure`: shown items, too)."""
+    """What a prompt holds; history_level: the weakest behaviour that a history holds (`exposure`: all shown)."""
 
     layout: Literal["items", "items_behaviors"] = "items"
     max_tokens: PositiveInt = 196
