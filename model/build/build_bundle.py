@@ -29,7 +29,8 @@ from model.evaluation.recommender import Generative, Popularity
 from model.network.network import RankGRNetwork, network_from
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
-from model.training.fit import fit
+from model.training.fit import Fit
+from model.training.in_memory import InMemory
 
 # Positives among the rank head's candidates at the start of training: its last bias begins at this prior.
 POSITIVE_SHARE = 0.05
@@ -64,14 +65,8 @@ class BuildBundle:
         network.initialise(self.source.seed, POSITIVE_SHARE)
         if self.recipe.network.seeded_codes:
             seed_code_embeddings(network, made.quantiser.codebooks)
-        fit(
-            network,
-            timelines,
-            fmt,
-            made.catalog,
-            self.recipe.fit(self.source.seed),
-            self.progress,
-        )
+        blocks = InMemory.of(timelines, fmt, made.catalog, self.recipe.samples.last_sessions)
+        Fit(fmt, made.catalog, self.recipe.fit(self.source.seed), self.progress)(network, blocks)
         metrics = self._evaluate(network, fmt, made.catalog, data)
         contents = BundleContents(
             network=network,

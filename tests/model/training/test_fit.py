@@ -17,13 +17,12 @@ from model.network.network import RankGRNetwork
 from model.prompt import PromptContext, prompt_from_history
 from model.semantic_id.trie import Trie
 from model.training.config import FitConfig, LossConfig, OptimiserConfig, PerLevel, SampleConfig
-from model.training.fit import FitReport, fit
-from model.training.packing import pack
-from model.training.samples import RowMaker
+from model.training.fit import Fit, FitReport
+from model.training.in_memory import InMemory
 from model.training.step import TrainingLosses
 from model.training.valid_codes import ValidCodes
 
-from .toys import Toy, session, timeline
+from .toys import Toy, drawn, packed_whole, session, timeline
 from .watched import Notebook
 
 TOY = Toy(items=12)
@@ -46,9 +45,13 @@ def in_circles(length: int = 4) -> list[Timeline]:
     return made
 
 
+def blocks_of(users: list[Timeline]) -> InMemory:
+    return InMemory.of(users, TOY.fmt, TOY.catalog)
+
+
 def fitted(users: list[Timeline], config: FitConfig) -> tuple[RankGRNetwork, FitReport]:
     network = TOY.network()
-    report = fit(network, users, TOY.fmt, TOY.catalog, config, Silent())
+    report = Fit(TOY.fmt, TOY.catalog, config, Silent())(network, blocks_of(users))
     return network, report
 
 
@@ -75,12 +78,9 @@ def test_equal_seeds_give_equal_weights_bit_for_bit() -> None:
 
 def losses_on(network: RankGRNetwork, users: list[Timeline]) -> list[float]:
     """NTP, LDPO and RSP, with the same draws each time."""
-    maker = RowMaker(TOY.fmt, TOY.catalog, SHORT.samples)
-    rng = np.random.default_rng(0)
-    rows = [row for user in users for row in maker(user, rng)]
-    losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(TOY.catalog)), SHORT)
+    losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(TOY.catalog)), SHORT.losses)
     with torch.no_grad():
-        step = losses(pack(rows, TOY.fmt), torch.Generator().manual_seed(0))
+        step = losses(packed_whole(drawn(TOY, users), TOY.fmt))
     return [float(step.ntp), float(step.ldpo), float(step.rsp)]
 
 
@@ -139,13 +139,16 @@ def test_ldpo_lifts_what_was_bought_above_what_was_clicked_above_what_was_seen()
 
 def test_the_budget_is_spent_and_told() -> None:
     notebook = Notebook()
-    report = fit(TOY.network(), in_circles(), TOY.fmt, TOY.catalog, SHORT, notebook)
+    report = Fit(TOY.fmt, TOY.catalog, SHORT, notebook)(TOY.network(), blocks_of(in_circles()))
     assert notebook.stages == [("training", SHORT.optimiser.tokens)]
     assert sum(notebook.units) == SHORT.optimiser.tokens
-    assert len(notebook.units) == report.steps
+    # Nothing is done at the beginning, and that is told, too.
+    assert len(notebook.units) == 1 + report.steps
     assert SHORT.optimiser.tokens <= report.tokens < SHORT.optimiser.tokens + SHORT.optimiser.batch_tokens
     assert report.epochs > 1
-    assert notebook.notes[-1] == f"ntp {report.ntp:.3f} ldpo {report.ldpo:.3f} rsp {report.rsp:.3f}"
+    told = f"ntp {report.ntp:.3f} ldpo {report.ldpo:.3f} rsp {report.rsp:.3f}, "
+    assert notebook.notes[-1].startswith(told)
+    assert notebook.notes[-1].endswith(" tokens/s")
 
 
 def test_a_fitted_network_is_ready_to_serve() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from contracts.behaviors import Level
 from model.data.timelines import Timeline
 from model.training.config import SampleConfig
-from model.training.samples import RowMaker, SessionSample, TrainingRow
+from model.training.samples import SessionSample, TrainingRow
 
-from .toys import Toy, random_timeline, session, timeline
+from .toys import Toy, drawn, random_timeline, session, timeline
 
 PSEUDO, EXPOSURE, CLICK, PURCHASE = Level
 TOY = Toy()
@@ -22,8 +22,7 @@ UNKNOWN = 999
 
 
 def rows_of(user: Timeline, config: SampleConfig | None = None, seed: int = 0, toy: Toy = TOY) -> list[TrainingRow]:
-    maker = RowMaker(toy.fmt, toy.catalog, config or SampleConfig())
-    return list(maker(user, np.random.default_rng(seed)))
+    return list(drawn(toy, [user], config, seed).rows())
 
 
 def samples_of(rows: Sequence[TrainingRow]) -> list[SessionSample]:
