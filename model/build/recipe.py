@@ -8,7 +8,16 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PlainSerializer,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+)
 from pydantic.dataclasses import dataclass
 
 from contracts.behaviors import Level
@@ -34,6 +43,13 @@ def _level_of_name(value: object) -> object:
     return known[value]
 
 
+def _with_history(text: str) -> str:
+    if text.count("{history}") != 1:
+        raise ValueError("an instruction holds {history} exactly once")
+    return text
+
+
+INSTRUCTION = "A customer of our shop looked at these items, oldest first: {history}. Which items come next?"
 LevelName = Annotated[Level, BeforeValidator(_level_of_name), PlainSerializer(lambda level: level.name.lower())]
 Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
@@ -82,11 +98,17 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class PromptConfig:
-    """What a prompt holds; history_level: the weakest behaviour that a history holds (`exposure`: all shown)."""
+    """What a prompt holds; history_level: the weakest behaviour that a history holds (`exposure`: all shown).
+
+    context: which circumstances stand behind the history; a log that has none needs none.
+    instruction: what a language model (--init) is told; {history} is where the items stand.
+    """
 
     layout: Literal["items", "items_behaviors"] = "items"
     max_tokens: PositiveInt = 196
     history_level: LevelName = Level.CLICK
+    context: tuple[Literal["scene", "hour", "device"], ...] = ("scene", "hour", "device")
+    instruction: Annotated[str, AfterValidator(_with_history)] = INSTRUCTION
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

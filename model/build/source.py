@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from contracts.manifest import Manifest
 from model.build.recipe import Recipe
+from model.bundle.verify import sha256_of
 from model.data.data_set import DataSet
+from model.data.read_interactions import INTERACTIONS_FILE, TRACE_FILE
 
 FINGERPRINT_DIGITS = 12
 
@@ -18,7 +21,8 @@ FINGERPRINT_DIGITS = 12
 class Source:
     """Data, by name and fingerprint, and how it was built.
 
-    `preset` names the recipe, `recipe` is its digest; `release` is the version of this package.
+    `preset` names the recipe, `recipe` is its digest; `release` is the version of this package; `init` names the
+    language model, `sids` the catalogue version of ready-made semantic ids, where a training began with them.
     """
 
     name: str
@@ -29,9 +33,13 @@ class Source:
     recipe: str
     seed: int
     release: str
+    init: str = ""
+    sids: str = ""
 
     @classmethod
-    def of(cls, data: DataSet, *, preset: str, recipe: Recipe, seed: int, release: str) -> Source:
+    def of(
+        cls, data: DataSet, *, preset: str, recipe: Recipe, seed: int, release: str, init: str = ""
+    ) -> Source:
         """The source that a build of this data would have."""
         return cls(
             name=data.name,
@@ -42,6 +50,7 @@ class Source:
             recipe=recipe.digest,
             seed=seed,
             release=release,
+            init=init,
         )
 
     def as_json(self) -> dict[str, str | int | float]:
@@ -51,6 +60,15 @@ class Source:
     def made(self, manifest: Manifest) -> bool:
         """Whether the bundle with this manifest came from just this."""
         return manifest.data == self.as_json()
+
+
+def file_fingerprint(directory: Path) -> str:
+    """Digits over the files of a data set that is not read whole; another spelling of equal data has others."""
+    digest = hashlib.sha256()
+    for name in (INTERACTIONS_FILE, TRACE_FILE):
+        if (directory / name).is_file():
+            digest.update(sha256_of(directory / name).encode())
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
 def fingerprint(data: DataSet) -> str:

@@ -75,11 +75,13 @@ class SelfAttention(nn.Module):
         # One product instead of three: putting the weights side by side costs nothing beside it.
         parts = (self.q_proj, self.k_proj, self.v_proj)
         weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
-        all_heads = functional.linear(x, weight, bias).unflatten(-1, (-1, self.head_dim))
-        q, k, v = all_heads.split([part.out_features // self.head_dim for part in parts], -2)
+        flat = functional.linear(x, weight, bias)
+        all_heads = flat.view(*flat.shape[:-1], -1, self.head_dim)
+        queries = self.q_proj.out_features // self.head_dim
+        values = queries + self.k_proj.out_features // self.head_dim
         # Query and key heads turn by the same angles, together.
-        turned = rotate(all_heads[..., : q.shape[-2] + k.shape[-2], :], angles)
-        return turned[..., : q.shape[-2], :], turned[..., q.shape[-2] :, :], v
+        turned = rotate(all_heads[..., :values, :], angles)
+        return turned[..., :queries, :], turned[..., queries:, :], all_heads[..., values:, :]
 
 
 class GatedMLP(nn.Module):

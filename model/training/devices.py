@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from torch import Tensor, nn
 
 from model.training.step import StepLosses
@@ -78,6 +78,11 @@ class Devices:
     def wait(self) -> None:
         """Until every process is here."""
         self._accelerator.wait_for_everyone()
+
+
+def wait_for_all() -> None:
+    """Until every process is here; for the time before there are `Devices`."""
+    PartialState(cpu=not torch.cuda.is_available()).wait_for_everyone()
 
 
 def is_main_process() -> bool:

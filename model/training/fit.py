@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from contracts.errors import BadDataSet
 from contracts.progress import Progress
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
@@ -70,7 +71,7 @@ class Fit:
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, network: RankGRNetwork, blocks: Blocks) -> FitReport:
-        """Train.  Raises ValueError when no block has a session to learn from, OSError when the disk refuses."""
+        """Train.  Raises BadDataSet when no block has a session to learn from, OSError when the disk refuses."""
         with repeatable():
             loop = _Loop(self, network)
             try:
@@ -91,7 +92,7 @@ class _Loop:
         self._devices = Devices(fit.config.optimiser.precision)
         _freeze_what_is_not_asked(network, fit.config)
         network.to(self._devices.device)
-        self._names = {weight: name for name, weight in network.named_parameters()}
+        self._names: dict[Tensor, str] = {weight: name for name, weight in network.named_parameters()}
         self._place = Place(next_look=fit.config.validation.every_tokens, next_checkpoint=fit.config.checkpoint_tokens)
         self._best: dict[str, Tensor] = {}
         valid = ValidCodes(Trie.of_catalog(fit.catalog))
@@ -119,7 +120,9 @@ class _Loop:
                 if self._finished():
                     break
             if not self._place.batches:
-                raise ValueError("no session has a known item in its history: there is nothing to train on")
+                raise BadDataSet(
+                    "no user has a training request with a history before it: there is nothing to train on"
+                )
             if not self._finished():
                 self._place.epoch += 1
                 self._place.batches = 0
@@ -179,7 +182,7 @@ class _Loop:
         units = min(place.tokens, budget) - min(place.tokens - batch.tokens, budget)
         self._fit.progress.advance(units, f"ntp {ntp:.3f} ldpo {ldpo:.3f} rsp {rsp:.3f}, {per_s:,.0f} tokens/s")
         left_s = max(budget - place.tokens, 0) / per_s if per_s else 0.0
-        line = {"step": place.steps, "epoch": place.epoch + 1, "tokens": place.tokens}
+        line: dict[str, float] = {"step": place.steps, "epoch": place.epoch + 1, "tokens": place.tokens}
         line |= dict(zip(("ntp", "ldpo", "rsp", "loss"), parts, strict=True))
         line |= {"rate": rate, "gradient_norm": norm, "tokens_per_s": round(per_s, 1), "left_s": round(left_s, 1)}
         self._write(line)

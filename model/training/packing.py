@@ -133,7 +133,8 @@ def pack(samples: SampleTable, rows_B: Ints, fmt: PromptFormat, asked: Asked | N
         "chance_N": samples.chance_N[session_N],
         "chance_T": samples.chance_T[target_T],
     }
-    return PackedBatch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return PackedBatch(**tensors)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class SessionTable:
     def of(cls, timelines: Sequence[Timeline], fmt: PromptFormat, catalog: Catalog, last_sessions: int = 0) -> Self:
         """Timelines as a table; last_sessions > 0 keeps each user's last so many of those that teach something."""
         row_T = catalog.rows_of(_joined([each.items for each in timelines]))
-        level_T = _joined([each.levels for each in timelines], np.int8)
+        level_T = _joined([each.levels for each in timelines]).astype(np.int8)
         known_T = row_T >= 0
         tokens_L = history_tokens(fmt, catalog.codes[row_T[known_T]], level_T[known_T])
         # Known items before each place, over all users: a session's cut becomes a place in tokens_L.
@@ -64,7 +64,7 @@ class SessionTable:
         bounds_N = bounds_of(owner_P, len(sessions))
         kept_N = (length_N > dropped_N) & (np.diff(bounds_N) > 0)
         if last_sessions:
-            kept_N &= _last(user_N, kept_N, last_sessions)
+            kept_N = kept_N & _last(user_N, kept_N, last_sessions)
         order_N = np.flatnonzero(kept_N)
         order_N = order_N[np.lexsort((dropped_N[order_N], user_N[order_N]))]
         pick_P, picked_bounds_N = _picked(bounds_N, order_N)
@@ -80,14 +80,15 @@ class SessionTable:
         )
 
 
-def _joined(parts: Iterable[NDArray[np.generic]], dtype: type[np.generic] = np.int64) -> NDArray[np.generic]:
-    return np.concatenate([np.empty(0, dtype), *parts]).astype(dtype)
+def _joined(parts: Iterable[NDArray[np.integer]]) -> Ints:
+    joined: Ints = np.concatenate([np.empty(0, np.int64), *parts]).astype(np.int64)
+    return joined
 
 
 def _items(sessions: Sequence[Session], catalog: Catalog) -> tuple[Ints, Ints, Ints]:
     """Catalogue row, level and session of every known item."""
     row_P = catalog.rows_of(_joined([session.items for session in sessions]))
-    level_P = _joined([session.levels for session in sessions]).astype(np.int64)
+    level_P = _joined([session.levels for session in sessions])
     owner_P = np.repeat(np.arange(len(sessions)), [len(session.items) for session in sessions])
     known_P = row_P >= 0
     return row_P[known_P], level_P[known_P], owner_P[known_P]
@@ -104,8 +105,7 @@ def _last(user_N: Ints, kept_N: NDArray[np.bool_], count: int) -> NDArray[np.boo
     """Which are among the last `count` kept sessions of their user; sessions are sorted by user, then time."""
     upto_N = np.cumsum(kept_N)
     end_N = np.searchsorted(user_N, user_N, side="right")
-    last: NDArray[np.bool_] = upto_N[end_N - 1] - upto_N < count
-    return last
+    return np.asarray(upto_N[end_N - 1] - upto_N < count, np.bool_)
 
 
 def _picked(bounds_N: Ints, order_N: Ints) -> tuple[Ints, Ints]:

@@ -20,19 +20,39 @@ def train(
     out: Annotated[Path, typer.Option(help="The bundle directory to write.")],
     config: Annotated[Path, typer.Option(help="A configuration file, such as configs/amazon_beauty_cpu.toml.")],
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Equal seeds and data make equal bundles.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the bundle that is there.")] = False,
+    sids: Annotated[
+        Path | None, typer.Option(help="Semantic ids made by `rankgr sid build`; the log is then streamed.")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Begin with this Hugging Face Qwen2 directory, its tokenizer and its template.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run left off.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the bundle that is there, forget an interrupted run.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model as a configuration file says, and write its bundle."""
-    from model.build.build_bundle import BuildBundle
+    """Train a model as a configuration file says, and write its bundle.
+
+    Checkpoints and the log of steps go to OUT.training.
+    """
     from model.build.read_recipe import read_recipe
-    from model.build.source import Source
-    from model.data.data_set import read_data_set
+    from model.build.training_job import TrainingJob
 
     recipe = read_recipe(config)
+    job = TrainingJob(
+        recipe=recipe,
+        name=config.stem,
+        data=directory,
+        out=out,
+        seed=seed,
+        release=version("rankgr"),
+        now=datetime.now(UTC),
+        sids=sids,
+        init=init,
+    )
     started = time.monotonic()
-    with progress(quiet=as_json) as shown:
-        data = read_data_set(directory)
-        source = Source.of(data, preset=config.stem, recipe=recipe, seed=seed, release=version("rankgr"))
-        manifest = BuildBundle(recipe, source, shown, datetime.now(UTC))(data, out, replace=force)
-    told(out, manifest, time.monotonic() - started, as_json)
+    with progress(quiet=as_json or not job.speaks) as shown:
+        built = job(shown, resume=resume, force=force)
+    if job.speaks:
+        told(out, built, time.monotonic() - started, as_json)

@@ -44,7 +44,7 @@ def prepare(state: Path, data: Path | None, preset: str, progress: Progress) -> 
     from model.build.build_bundle import BuildBundle
 
     build = BuildBundle(PRESETS[preset], source, progress, datetime.now(UTC))
-    return Prepared(place, build(opened, place, replace=True), opened, False)
+    return Prepared(place, build(opened, place, replace=True).manifest, opened, False)
 
 
 def _known(place: Path) -> Manifest | None:

@@ -31,7 +31,7 @@ def market() -> DataSet:
 @pytest.fixture(scope="module")
 def built(market: DataSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Bundle]:
     out = tmp_path_factory.mktemp("built") / "bundle"
-    manifest = build_of(market, small_recipe())(market, out)
+    manifest = build_of(market, small_recipe())(market, out).manifest
     return manifest, read_bundle(out)
 
 
@@ -87,9 +87,9 @@ def test_the_bundle_recommends(market: DataSet, built: tuple[Manifest, Bundle]) 
 def test_equal_seeds_give_equal_versions_and_other_seeds_others(
     market: DataSet, built: tuple[Manifest, Bundle], tmp_path: Path
 ) -> None:
-    again = build_of(market, small_recipe())(market, tmp_path / "again")
+    again = build_of(market, small_recipe())(market, tmp_path / "again").manifest
     assert again == built[0]
-    other = build_of(market, small_recipe(), seed=1)(market, tmp_path / "other")
+    other = build_of(market, small_recipe(), seed=1)(market, tmp_path / "other").manifest
     assert other.model_version != again.model_version
 
 
@@ -144,5 +144,5 @@ def test_data_with_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
 @pytest.mark.heavy
 def test_the_demo_finds_twice_as_many_clicks_as_popularity(tmp_path: Path) -> None:
     data = make_marketplace()
-    metrics = build_of(data, PRESETS["tiny"], progress=Silent())(data, tmp_path / "bundle").metrics
+    metrics = build_of(data, PRESETS["tiny"], progress=Silent())(data, tmp_path / "bundle").manifest.metrics
     assert metrics["click HR@20"] >= 2 * metrics["click HR@20 popularity"]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from contracts.behaviors import Level
+from contracts.errors import BadDataSet
 from contracts.progress import Silent
 from model.data.timelines import Timeline
 from model.decoding.request import DecodeRequest, DecodeResult
@@ -158,7 +159,7 @@ def test_a_fitted_network_is_ready_to_serve() -> None:
 
 def test_timelines_that_give_no_row_are_refused() -> None:
     nobody = timeline([999], [session(1, [1], [Level.CLICK])])
-    with pytest.raises(ValueError, match="nothing to train on"):
+    with pytest.raises(BadDataSet, match="nothing to train on"):
         fitted([nobody], SHORT)
 
 

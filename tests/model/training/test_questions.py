@@ -56,10 +56,15 @@ def test_what_is_asked_of_some_rows_does_not_depend_on_the_others() -> None:
     with torch.no_grad():
         whole = losses(pack(samples, rows, toy.fmt, asked))
         tallies: list[torch.Tensor] = []
+
+        def noted(tally: torch.Tensor) -> torch.Tensor:
+            tallies.append(tally)
+            return tally
+
         for part in (rows[0::2], rows[1::2]):
-            TrainingLosses(
-                network, ValidCodes(Trie.of_catalog(toy.catalog)), config, lambda tally: tallies.append(tally) or tally
-            )(pack(samples, part, toy.fmt, asked))
+            TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config, noted)(
+                pack(samples, part, toy.fmt, asked)
+            )
         total = tallies[0] + tallies[1]
         shared = TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config, lambda _own: total)
         shares = [shared(pack(samples, part, toy.fmt, asked)) for part in (rows[0::2], rows[1::2])]
