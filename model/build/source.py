@@ -37,9 +37,7 @@ class Source:
     sids: str = ""
 
     @classmethod
-    def of(
-        cls, data: DataSet, *, preset: str, recipe: Recipe, seed: int, release: str, init: str = ""
-    ) -> Source:
+    def of(cls, data: DataSet, *, preset: str, recipe: Recipe, seed: int, release: str, init: str = "") -> Source:
         """The source that a build of this data would have."""
         return cls(
             name=data.name,
