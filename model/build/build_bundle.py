@@ -12,7 +12,7 @@ from contracts.errors import BadDataSet
 from contracts.manifest import MANIFEST_FILE, Manifest
 from contracts.progress import Progress
 from model.build.beginning import Beginning, FromSeed
-from model.build.catalogue import MadeCatalog, make_catalog
+from model.build.catalogue import make_catalog
 from model.build.held_out_sample import held_out_sample
 from model.build.network import seed_code_embeddings
 from model.build.popular import popular_lists
@@ -76,7 +76,7 @@ class BuildBundle:
         self.progress.advance(1)
         return self.from_ids(made, (data.log,), out, replace=replace)
 
-    def from_ids(self, ids: MadeCatalog | SemanticIds, logs: Logs, out: Path, *, replace: bool = False) -> Built:
+    def from_ids(self, ids: SemanticIds, logs: Logs, out: Path, *, replace: bool = False) -> Built:
         """The same with semantic ids that are there already; only one piece of the log is held at a time.
 
         Raises as a call does.
