@@ -199,4 +199,4 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors, names:
     for weight, name in names.items():
         keys = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"{name}/{key}" in tensors]
         if keys:
-            optimiser.state[weight] = {key: tensors[f"{name}/{key}"].to(weight.device) for key in keys}
+            optimiser.state[weight] = {key: tensors[f"{name}/{key}"].to(weight.device, copy=True) for key in keys}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,17 @@ from model.decoding.two_stage import TwoStageDecoder
 from model.network.network import RankGRNetwork
 from model.prompt import PromptContext, prompt_from_history
 from model.semantic_id.trie import Trie
-from model.training.config import FitConfig, LossConfig, OptimiserConfig, PerLevel, SampleConfig
+from model.training.config import (
+    FitConfig,
+    LossConfig,
+    OptimiserConfig,
+    PerLevel,
+    SampleConfig,
+    ValidationConfig,
+)
 from model.training.fit import Fit, FitReport
 from model.training.in_memory import InMemory
+from model.training.run_directory import LOG_FILE, RunDirectory
 from model.training.step import TrainingLosses
 from model.training.valid_codes import ValidCodes
 
@@ -167,3 +177,69 @@ def test_a_row_longer_than_a_batch_is_a_batch_of_its_own() -> None:
     config = dataclasses.replace(with_budget(tokens=150, batch_tokens=1), samples=SampleConfig(row_sessions=1))
     _, report = fitted(in_circles(), config)
     assert report.steps > 5
+
+
+class Falling:
+    """A validation metric that is best at the second look."""
+
+    def __init__(self) -> None:
+        self.looks: list[dict[str, torch.Tensor]] = []
+
+    def __call__(self, network: RankGRNetwork) -> float:
+        """0.1, 0.3, then worse and worse."""
+        assert not network.training
+        self.looks.append({name: weight.clone() for name, weight in network.state_dict().items()})
+        return [0.1, 0.3][len(self.looks) - 1] if len(self.looks) < 3 else 0.2 / len(self.looks)
+
+
+def test_validation_stops_a_fit_that_gets_no_better_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    validation = ValidationConfig(every_tokens=300, patience=2)
+    config = dataclasses.replace(with_budget(tokens=50_000), validation=validation)
+    look, network = Falling(), TOY.network()
+    run = RunDirectory(tmp_path / "run", "toy")
+    run.begin(resume=False, replace=False)
+    report = Fit(TOY.fmt, TOY.catalog, config, Silent(), run, look)(network, blocks_of(in_circles()))
+    assert len(look.looks) == 4
+    assert report.tokens < 3_000
+    assert report.best == 0.3
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, look.looks[1][name]), name
+    lines = [json.loads(line) for line in (run.path / LOG_FILE).read_text().splitlines()]
+    found = [(line["validation"]["NDCG@10"], line["best"]) for line in lines if "validation" in line]
+    assert found == [(0.1, True), (0.3, True), (pytest.approx(0.2 / 3), False), (0.05, False)]
+    steps = [line for line in lines if "loss" in line]
+    assert len(steps) == report.steps
+    assert steps[-1].keys() >= {"step", "epoch", "tokens", "ntp", "ldpo", "rsp", "loss", "rate", "gradient_norm"}
+    assert steps[-1]["loss"] == pytest.approx(sum(steps[-1][part] for part in ("ntp", "ldpo", "rsp")), rel=1e-5)
+
+
+def test_dropout_disturbs_training_alone_and_is_a_function_of_the_seed() -> None:
+    users = in_circles()
+    plain, _ = fitted(users, SHORT)
+    dropped, again = (fitted(users, dataclasses.replace(SHORT, dropout=0.3))[0] for _ in range(2))
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(dropped.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(dropped.state_dict()[name], plain.state_dict()[name])
+    tokens = torch.arange(6)[None]
+    dropped.train()
+    with torch.no_grad():
+        assert torch.equal(dropped(tokens, tokens), dropped(tokens, tokens))
+
+
+def test_half_precision_learns_as_well_and_leaves_the_weights_whole() -> None:
+    before = losses_on(TOY.network(), in_circles())
+    network, _ = fitted(in_circles(), with_budget(tokens=12_000, precision="bf16"))
+    assert all(weight.dtype == torch.float32 for weight in network.parameters())
+    assert losses_on(network, in_circles())[0] < 0.3 * before[0]
+    # And what comes after is as precise as ever.
+    whole, _ = fitted(in_circles(), SHORT)
+    assert torch.equal(whole.state_dict()["model.norm.weight"], fitted(in_circles(), SHORT)[0].model.norm.weight)
+
+
+def test_without_rsp_the_rank_head_says_nothing_and_iap_alone_orders() -> None:
+    config = dataclasses.replace(with_budget(tokens=4_000), losses=LossConfig(gamma=0.0))
+    network, report = fitted(in_circles(), config)
+    assert report.rsp == 0.0
+    for result in decode(network, [[1, 2], [5]]):
+        assert (np.diff(result.iap_logprob.sum(1)) <= 1e-6).all()
+        assert len(np.unique(result.rsp_logscore)) == 1
