@@ -17,13 +17,13 @@ def test_the_rate_rises_then_follows_its_schedule(schedule: str) -> None:
     config = OptimiserConfig(learning_rate=2.0, warmup_share=0.1, final_share=0.25, schedule=schedule)  # type: ignore[arg-type]
     rates = [rate_at(config, done / 1000) for done in range(1001)]
     assert 0 < rates[0] < 0.05
-    assert all(one < other for one, other in itertools.pairwise(rates))
+    assert all(one < other for one, other in itertools.pairwise(rates[:100]))
     assert rates[100] == pytest.approx(2.0)
     assert max(rates) <= 2.0
     middle, end = {"cosine": (1.25, 0.5), "linear": (1.25, 0.5), "constant": (2.0, 2.0)}[schedule]
     assert rates[550] == pytest.approx(middle)
     assert rates[1000] == pytest.approx(end)
-    assert all(one >= other for one, other in itertools.pairwise(rates))
+    assert all(one >= other for one, other in itertools.pairwise(rates[100:]))
 
 
 def test_without_a_warm_up_it_begins_at_the_top() -> None:
