@@ -102,7 +102,7 @@ def micro_bundle(micro_data: Path) -> Path:
     from model.data.data_set import read_data_set
 
     data = read_data_set(micro_data)
-    source = Source.of(data, preset="micro", seed=0, release=version("rankgr"))
+    source = Source.of(data, preset="micro", recipe=PRESETS["micro"], seed=0, release=version("rankgr"))
     built = micro_data.with_name("bundle")
     BuildBundle(PRESETS["micro"], source, Silent(), datetime.now(UTC))(data, built)
     return built

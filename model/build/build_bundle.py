@@ -1,100 +1,158 @@
-"""Build a bundle: the use case behind `rankgr build` and `rankgr demo`."""
+"""Build a bundle: the use case behind `rankgr build`, `rankgr train` and `rankgr demo`."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-
-import numpy as np
 
 from contracts.errors import BadDataSet
 from contracts.manifest import MANIFEST_FILE, Manifest
 from contracts.progress import Progress
+from model.build.beginning import Beginning, FromSeed
 from model.build.catalogue import make_catalog
-from model.build.network import network_config, seed_code_embeddings
+from model.build.held_out_sample import held_out_sample
+from model.build.network import seed_code_embeddings
 from model.build.popular import popular_lists
-from model.build.presets import Preset
+from model.build.recipe import Recipe
 from model.build.source import Source
 from model.bundle.new_items import feature_files
+from model.bundle.semantic_ids import SemanticIds
 from model.bundle.whole import check_target
 from model.bundle.write import BundleContents, write_bundle
 from model.data.data_set import DataSet
-from model.data.log import Split
-from model.data.timelines import HeldOut, held_out, training_timelines
+from model.data.log import InteractionLog, Split
+from model.data.timelines import need_order
+from model.data.user_shards import UserShards
 from model.decoding.two_stage import TwoStageDecoder
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recommender import Generative, Popularity
-from model.network.network import RankGRNetwork, network_from
+from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
-from model.training.fit import fit
+from model.training.devices import is_main_process
+from model.training.fit import Fit, FitReport
+from model.training.log_blocks import LogBlocks, Logs
+from model.training.run_directory import RunDirectory
 
-# Positives among the rank head's candidates at the start of training: its last bias begins at this prior.
-POSITIVE_SHARE = 0.05
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build gives: what the fit did, and the bundle's manifest in the process that wrote it."""
+
+    fit: FitReport
+    written: Manifest | None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest.  Asked in a process that wrote none, a RuntimeError."""
+        if self.written is None:
+            raise RuntimeError("another process of this training wrote the bundle")
+        return self.written
 
 
 @dataclass(frozen=True, slots=True)
 class BuildBundle:
-    """Turn a data set into a bundle; equal data, preset and seed give equal versions."""
+    """Turn a log into a bundle; equal data, recipe, beginning and seed give equal versions.
 
-    preset: Preset
+    run: where checkpoints go.  Of several processes (torchrun) the first writes the bundle.
+    """
+
+    recipe: Recipe
     source: Source
     progress: Progress
     now: datetime
+    beginning: Beginning = field(default_factory=FromSeed)
+    run: RunDirectory | None = None
 
-    def __call__(self, data: DataSet, out: Path, *, replace: bool = False) -> Manifest:
-        """Build and write.  Raises BadDataSet, BadBundle, or OSError when the disk refuses."""
+    def __call__(self, data: DataSet, out: Path, *, replace: bool = False) -> Built:
+        """Make semantic ids, train, evaluate, write.  Raises BadDataSet, BadBundle, BadConfig, OSError."""
         check_target(out, MANIFEST_FILE, replace=replace)
-        timelines = list(training_timelines(data, self.preset.history_level))
-        if not timelines:
-            raise BadDataSet(f"{data.name}: no user has a training request with a history before it")
+        need_order(data.log, data.name)
         self.progress.begin("semantic ids", 1)
-        made = make_catalog(data, self.preset, self.source.seed)
+        made = make_catalog(data, self.recipe, self.source.seed)
         self.progress.advance(1)
-        fmt = PromptFormat.create(
-            made.catalog.level_sizes,
-            data.log.scenes,
-            layout=self.preset.layout,
-            max_tokens=self.preset.max_tokens,
-            history_level=self.preset.history_level,
-        )
-        network = network_from(network_config(self.preset, fmt), self.source.seed)
-        network.initialise(self.source.seed, POSITIVE_SHARE)
-        seed_code_embeddings(network, made.quantiser.codebooks)
-        fit(
-            network,
-            timelines,
+        return self.from_ids(made, (data.log,), out, replace=replace)
+
+    def from_ids(self, ids: SemanticIds, logs: Logs, out: Path, *, replace: bool = False) -> Built:
+        """The same with semantic ids that are there already; only one piece of the log is held at a time.
+
+        Raises as a call does.
+        """
+        check_target(out, MANIFEST_FILE, replace=replace)
+        catalog = ids.catalog
+        fmt = self._format(catalog, logs)
+        network = self.beginning.network(self.recipe, fmt, self.source.seed)
+        if self.recipe.network.seeded_codes:
+            seed_code_embeddings(network, ids.quantiser.codebooks)
+        fit = Fit(
             fmt,
-            made.catalog,
-            dataclasses.replace(self.preset.fit, seed=self.source.seed),
+            catalog,
+            self.recipe.fit(self.source.seed),
             self.progress,
+            self.run,
+            self._look(fmt, catalog, logs),
         )
-        metrics = self._evaluate(network, fmt, made.catalog, data)
+        report = fit(network, LogBlocks(logs, fmt, catalog, self.recipe.samples.last_sessions))
+        if not is_main_process():
+            return Built(report, None)
+        network.to("cpu")
         contents = BundleContents(
             network=network,
             prompt_format=fmt,
-            catalog=made.catalog,
-            popular=popular_lists(data, made.catalog, self.preset.popular_items),
-            quantiser=made.quantiser.to_arrays(),
-            features=feature_files(made.features),
+            catalog=catalog,
+            popular=popular_lists(_pieces(logs), catalog, self.recipe.evaluation.popular_items),
+            quantiser=ids.quantiser.to_arrays(),
+            features=feature_files(ids.features),
             data=self.source.as_json(),
-            metrics=metrics,
+            metrics=self._evaluate(network, fmt, catalog, logs),
             created_at=self.now,
+            tokenizer=self.beginning.tokenizer_files(fmt),
         )
-        return write_bundle(contents, out, replace=replace)
+        manifest = write_bundle(contents, out, replace=replace)
+        if self.run is not None:
+            self.run.done()
+        return Built(report, manifest)
 
-    def _evaluate(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, data: DataSet) -> dict[str, float]:
-        """Metrics on a sample of the test users, drawn with the build's seed."""
-        users = _some(
-            list(held_out(data, Split.TEST, fmt.history_level)), self.preset.evaluated_users, self.source.seed
+    def _format(self, catalog: Catalog, logs: Logs) -> PromptFormat:
+        prompt = self.recipe.prompt
+        scenes = sorted({scene for log in _pieces(logs) for scene in log.scenes}) if "scene" in prompt.context else []
+        fmt = PromptFormat.create(
+            catalog.level_sizes,
+            scenes,
+            layout=prompt.layout,
+            max_tokens=prompt.max_tokens,
+            history_level=prompt.history_level,
         )
+        return self.beginning.prompt_format(dataclasses.replace(fmt, context=prompt.context), prompt.instruction)
+
+    def _look(self, fmt: PromptFormat, catalog: Catalog, logs: Logs) -> Callable[[RankGRNetwork], float] | None:
+        """The validation metric of a network, where the recipe asks for one.  Raises BadDataSet without such users."""
+        validation = self.recipe.validation
+        if not validation.every_tokens:
+            return None
+        users = held_out_sample(_pieces(logs), Split.VALID, fmt.history_level, validation.users, self.source.seed)
+        known = {truth for user in users for truth in user.truth}
+        truth = validation.truth or ("click" if "click" in known else "purchase")
+        if truth not in known:
+            raise BadDataSet(f"{self.source.name}: no user has a {truth} in the validation split; set validation off")
+
+        def look(network: RankGRNetwork) -> float:
+            found = evaluate(Generative(TwoStageDecoder(network, catalog), fmt, catalog), users, (validation.k,))
+            return found[truth][f"{validation.metric}@{validation.k}"]
+
+        return look
+
+    def _evaluate(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, logs: Logs) -> dict[str, float]:
+        """Metrics on a sample of the test users, drawn with the build's seed."""
+        evaluation = self.recipe.evaluation
+        users = held_out_sample(_pieces(logs), Split.TEST, fmt.history_level, evaluation.users, self.source.seed)
         self.progress.begin("evaluating", len(users))
         method = Generative(TwoStageDecoder(network, catalog), fmt, catalog)
-        ours = evaluate(method, users, self.preset.ks, advance=self.progress.advance)
-        popularity = evaluate(Popularity(catalog), users, self.preset.ks)
+        ours = evaluate(method, users, evaluation.ks, advance=self.progress.advance)
+        popularity = evaluate(Popularity(catalog), users, evaluation.ks)
         metrics: dict[str, float] = {"test_users": float(len(users))}
         for truth, values in ours.items():
             for name, value in values.items():
@@ -103,8 +161,5 @@ class BuildBundle:
         return metrics
 
 
-def _some(users: Sequence[HeldOut], most: int, seed: int) -> list[HeldOut]:
-    if len(users) <= most:
-        return list(users)
-    chosen = np.random.default_rng(seed).choice(len(users), most, replace=False)
-    return [users[place] for place in np.sort(chosen)]
+def _pieces(logs: Logs) -> Iterable[InteractionLog]:
+    return logs.logs() if isinstance(logs, UserShards) else logs

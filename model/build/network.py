@@ -1,4 +1,4 @@
-"""The network that a preset asks for, on a prompt format."""
+"""The network that a recipe asks for, on a prompt format."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from model.build.presets import Preset
+from contracts.errors import BadConfig
+from model.build.recipe import NetworkConfig, Recipe
 from model.network.config import RankGRConfig
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
@@ -17,35 +19,52 @@ from model.prompt import PromptFormat
 CODE_SCALE = 0.1
 
 
-def network_config(preset: Preset, fmt: PromptFormat) -> RankGRConfig:
-    """The network of a preset for a prompt format."""
+def network_config(recipe: Recipe, fmt: PromptFormat) -> RankGRConfig:
+    """The network of a recipe for a prompt format.  Raises BadConfig where its parts do not fit together."""
+    network = recipe.network
     levels = zip(fmt.level_sizes, fmt.token_offsets, strict=True)
-    return RankGRConfig.create(
-        hidden_size=preset.hidden_size,
-        layers=preset.layers,
-        heads=preset.heads,
-        kv_heads=preset.kv_heads,
-        intermediate_size=preset.intermediate_size,
-        vocab_size=fmt.vocab_size,
-        max_position=2 * preset.max_tokens,
-        levels=[{"size": size, "token_offset": offset} for size, offset in levels],
-        special_tokens=fmt.special_tokens,
-        prompt=fmt.prompt_section(),
-        rank_head={
-            "mode": "mha",
-            "heads": preset.rank_heads,
-            "dim": preset.rank_dim,
-            "mlp_hidden": preset.rank_mlp,
-            "mlp_input": preset.rank_mlp_input,
-            "keys": "items",
-        },
-        decode={
-            "beams": preset.beams,
-            "lambdas": preset.lambdas,
-            "iap_mix": preset.iap_mix,
-            "max_items_per_sid": preset.max_items_per_sid,
-        },
-    )
+    try:
+        return RankGRConfig.create(
+            hidden_size=network.hidden_size,
+            layers=network.layers,
+            heads=network.heads,
+            kv_heads=network.kv_heads,
+            intermediate_size=network.intermediate_size,
+            vocab_size=fmt.vocab_size,
+            max_position=2 * recipe.prompt.max_tokens,
+            levels=[{"size": size, "token_offset": offset} for size, offset in levels],
+            special_tokens=fmt.special_tokens,
+            prompt=fmt.prompt_section(),
+            rank_head=rank_head_shape(network, network.hidden_size),
+            decode=decode_defaults(recipe),
+        )
+    except ValidationError as error:
+        raise BadConfig(f"network: {error.errors(include_url=False)[0]['msg']}") from error
+
+
+def rank_head_shape(network: NetworkConfig, hidden_size: int) -> dict[str, object]:
+    """The key `rank_head` of config.json."""
+    literal = network.rank_mode == "literal"
+    return {
+        "mode": network.rank_mode,
+        "heads": 1 if literal else network.rank_heads,
+        "dim": hidden_size if literal else network.rank_dim,
+        "mlp_hidden": network.rank_mlp,
+        "mlp_input": network.rank_mlp_input,
+        "keys": "items",
+    }
+
+
+def decode_defaults(recipe: Recipe) -> dict[str, object]:
+    """The key `decode` of config.json."""
+    decoding = recipe.decoding
+    return {
+        "beams": decoding.beams,
+        "lambdas": decoding.lambdas,
+        "lambda_scope": decoding.lambda_scope,
+        "iap_mix": decoding.iap_mix,
+        "max_items_per_sid": recipe.semantic_ids.max_items_per_sid,
+    }
 
 
 def seed_code_embeddings(network: RankGRNetwork, codebooks: Sequence[NDArray[np.float32]]) -> None:

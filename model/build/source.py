@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from contracts.manifest import Manifest
+from model.build.recipe import Recipe
+from model.bundle.verify import sha256_of
 from model.data.data_set import DataSet
+from model.data.read_interactions import INTERACTIONS_FILE, TRACE_FILE
 
 FINGERPRINT_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Data, by name and fingerprint, and how it was built; `release` is the version of this package."""
+    """Data, by name and fingerprint, and how it was built.
+
+    `preset` names the recipe, `recipe` is its digest; `release` is the version of this package; `init` names the
+    language model, `sids` the catalogue version of ready-made semantic ids, where a training began with them.
+    """
 
     name: str
     users: int
     interactions: int
     sha256: str
     preset: str
+    recipe: str
     seed: int
     release: str
+    init: str = ""
+    sids: str = ""
 
     @classmethod
-    def of(cls, data: DataSet, *, preset: str, seed: int, release: str) -> Source:
+    def of(cls, data: DataSet, *, preset: str, recipe: Recipe, seed: int, release: str, init: str = "") -> Source:
         """The source that a build of this data would have."""
-        return cls(data.name, len(data.log.users), len(data.log.item), fingerprint(data), preset, seed, release)
+        return cls(
+            name=data.name,
+            users=len(data.log.users),
+            interactions=len(data.log.item),
+            sha256=fingerprint(data),
+            preset=preset,
+            recipe=recipe.digest,
+            seed=seed,
+            release=release,
+            init=init,
+        )
 
     def as_json(self) -> dict[str, str | int | float]:
         """As the manifest keeps it."""
@@ -37,6 +58,15 @@ class Source:
     def made(self, manifest: Manifest) -> bool:
         """Whether the bundle with this manifest came from just this."""
         return manifest.data == self.as_json()
+
+
+def file_fingerprint(directory: Path) -> str:
+    """Digits over the files of a data set that is not read whole; another spelling of equal data has others."""
+    digest = hashlib.sha256()
+    for name in (INTERACTIONS_FILE, TRACE_FILE):
+        if (directory / name).is_file():
+            digest.update(sha256_of(directory / name).encode())
+    return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
 def fingerprint(data: DataSet) -> str:

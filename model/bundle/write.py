@@ -39,6 +39,8 @@ class BundleContents:
     data: Mapping[str, str | int | float]
     metrics: Mapping[str, float]
     created_at: datetime
+    tokenizer: Mapping[str, str | bytes] | None = None
+    """Files by name; None: a tokenizer of the format's token names."""
 
 
 def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = False) -> Manifest:
@@ -68,8 +70,9 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
         staging / QUANTISER_FILE,
     )
     (staging / POPULAR_FILE).write_text(contents.popular.model_dump_json())
-    for name, text in tokenizer_files(contents.prompt_format).items():
-        (staging / name).write_text(text)
+    tokenizer = tokenizer_files(contents.prompt_format) if contents.tokenizer is None else contents.tokenizer
+    for name, content in tokenizer.items():
+        (staging / name).write_bytes(content.encode() if isinstance(content, str) else content)
     (staging / FEATURES_FOLDER).mkdir()
     for name, content in contents.features.items():
         (staging / FEATURES_FOLDER / name).write_bytes(content)

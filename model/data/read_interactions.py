@@ -28,6 +28,8 @@ NO_ITEM = -1
 
 _REQUIRED = ("user_id", "item_id", "behavior", "timestamp")
 _OPTIONAL = ("session_id", "step", "scene", "device", "split")
+LOG_COLUMNS = (*_REQUIRED, *_OPTIONAL)
+TRACE_COLUMNS = ("user_id", "session_id", "step", "device")
 _SPLIT_OF = {
     "train": Split.TRAIN,
     "valid": Split.VALID,
@@ -131,7 +133,7 @@ def _devices(columns: ParquetColumns, trace_path: Path, user: Named) -> Named:
     """The device column; without one, what the trace beside the log says of each (user, session, step)."""
     if columns.has("device") or not (trace_path.is_file() and columns.has("session_id") and columns.has("step")):
         return _optional_names(columns, "device")
-    trace = ParquetColumns.read(trace_path, ("user_id", "session_id", "step", "device"), ())
+    trace = ParquetColumns.read(trace_path, TRACE_COLUMNS, ())
     device = _few_names(trace, "device", trace.names("device", null_refused=False))
     events = columns.table.num_rows
     key_of: list[Int64] = []

@@ -83,8 +83,8 @@ def training_timelines(
     would be empty are left out, and so are users who have no other.  Raises BadDataSet, at once, for a log
     without order.
     """
-    _need_order(data)
-    return _timelines(data.log, _history_level(history_level), tuple(splits))
+    need_order(data.log, data.name)
+    return log_timelines(data.log, history_level, splits)
 
 
 def held_out(data: DataSet, split: Split = Split.TEST, history_level: Level = Level.CLICK) -> Iterator[HeldOut]:
@@ -95,15 +95,28 @@ def held_out(data: DataSet, split: Split = Split.TEST, history_level: Level = Le
     request's items of that level or more, in a log that has clicks or clickouts at all; `pv` its exposures;
     `purchase` its purchases proper.  Raises BadDataSet, at once, for a log without order.
     """
-    _need_order(data)
-    return _held_out(data.log, split, _history_level(history_level))
+    need_order(data.log, data.name)
+    return log_held_out(data.log, split, history_level)
 
 
-def _need_order(data: DataSet) -> None:
-    if not data.log.ordered:
-        raise BadDataSet(
-            f"the data set {data.name} has no order (timestamps are -1) and no histories; use one that has"
-        )
+def need_order(log: InteractionLog, name: str) -> None:
+    """Raise BadDataSet for a log without order; `name` is what people call it."""
+    if not log.ordered:
+        raise BadDataSet(f"the data set {name} has no order (timestamps are -1) and no histories; use one that has")
+
+
+def log_timelines(
+    log: InteractionLog, history_level: Level = Level.CLICK, splits: Sequence[Split] = (Split.TRAIN,)
+) -> Iterator[Timeline]:
+    """`training_timelines` of a log with an order, or of a shard of one."""
+    return _timelines(log, _history_level(history_level), tuple(splits))
+
+
+def log_held_out(
+    log: InteractionLog, split: Split = Split.TEST, history_level: Level = Level.CLICK
+) -> Iterator[HeldOut]:
+    """`held_out` of a log with an order, or of a shard of one."""
+    return _held_out(log, split, _history_level(history_level))
 
 
 def _history_level(level: Level) -> int:

@@ -12,7 +12,10 @@ from torch.nn import functional
 from model.network.attention import wide_dtype
 from model.network.config import RankGRConfig
 
-# Shapes: B rows, S tokens, D hidden size, H heads, K key-value heads, E width of a head; .. any leading axes.
+KeptKeys = list[tuple[Tensor, Tensor]]
+
+# Shapes: B rows, S tokens, X further ones, D hidden size, H heads, K key-value heads, E width of a head;
+# .. any leading axes.
 
 
 class RMSNorm(nn.Module):
@@ -69,10 +72,16 @@ class SelfAttention(nn.Module):
 
     def project(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """q [.., H, E], k and v [.., K, E] of x [.., D], rotated."""
-        q = self.q_proj(x).unflatten(-1, (-1, self.head_dim))
-        k = self.k_proj(x).unflatten(-1, (-1, self.head_dim))
-        v = self.v_proj(x).unflatten(-1, (-1, self.head_dim))
-        return rotate(q, angles), rotate(k, angles), v
+        # One product instead of three: putting the weights side by side costs nothing beside it.
+        parts = (self.q_proj, self.k_proj, self.v_proj)
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        flat = functional.linear(x, weight, bias)
+        all_heads = flat.view(*flat.shape[:-1], -1, self.head_dim)
+        queries = self.q_proj.out_features // self.head_dim
+        values = queries + self.k_proj.out_features // self.head_dim
+        # Query and key heads turn by the same angles, together.
+        turned = rotate(all_heads[..., :values, :], angles)
+        return turned[..., :queries, :], turned[..., queries:, :], all_heads[..., values:, :]
 
 
 class GatedMLP(nn.Module):
@@ -85,7 +94,9 @@ class GatedMLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        both = functional.linear(x, torch.cat([self.gate_proj.weight, self.up_proj.weight]))
+        gate, up = both.chunk(2, -1)
+        out: Tensor = self.down_proj(functional.silu(gate) * up)
         return out
 
 
@@ -98,6 +109,7 @@ class Layer(nn.Module):
         self.mlp = GatedMLP(config)
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.dropout = 0.0
 
     def before_attention(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """q [.., H, E], k and v [.., K, E] of the layer's input [.., D]."""
@@ -105,9 +117,13 @@ class Layer(nn.Module):
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         """The layer's output [.., D] from its input and the heads' outputs [.., H, E]."""
-        x = x + self.self_attn.o_proj(attended.flatten(-2))
-        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        x = x + self.dropped(self.self_attn.o_proj(attended.flatten(-2)))
+        out: Tensor = x + self.dropped(self.mlp(self.post_attention_layernorm(x)))
         return out
+
+    def dropped(self, x: Tensor) -> Tensor:
+        """x with a share of its values left out while training, where training asks for it."""
+        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Backbone(nn.Module):
@@ -123,6 +139,13 @@ class Backbone(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rotary = Rotary(config.head_dim, config.rope_theta)
         self.groups = config.num_attention_heads // config.num_key_value_heads
+        self.dropout = 0.0
+
+    def drop(self, share: float) -> None:
+        """Leave out so large a share of embeddings and of what layers add, while in training mode."""
+        self.dropout = share
+        for layer in self.stack():
+            layer.dropout = share
 
     def stack(self) -> list[Layer]:
         """The layers, bottom first."""
@@ -133,13 +156,38 @@ class Backbone(nn.Module):
 
         mask bool [B, 1, S, S], True = may attend; None means causal.
         """
-        x_BSD = self.embed_tokens(tokens_BS)
+        return self.run(tokens_BS, positions_BS, mask)[0]
+
+    def run(self, tokens_BS: Tensor, positions_BS: Tensor, mask: Tensor | None = None) -> tuple[Tensor, KeptKeys]:
+        """`forward`, and every layer's keys and values [B, S, K, E], for tokens that are fed later."""
+        x_BSD = self._embedded(tokens_BS)
         angles = self.rotary.angles(positions_BS, x_BSD.dtype)
+        kept: KeptKeys = []
         for layer in self.stack():
             q, k, v = layer.before_attention(x_BSD, angles)
+            kept.append((k, v))
             x_BSD = layer.after_attention(x_BSD, self.full_attention(q, k, v, mask))
-        out: Tensor = self.norm(x_BSD)
+        return self.norm(x_BSD), kept
+
+    def extend(self, tokens_BX: Tensor, positions_BX: Tensor, mask_BXS: Tensor, kept: KeptKeys) -> Tensor:
+        """States [B, X, D] of further tokens, each of which sees the tokens its mask says, and itself.
+
+        mask_BXS bool over the tokens of the pass that `kept` comes from; further tokens never see each other.
+        """
+        x_BXD = self._embedded(tokens_BX)
+        angles = self.rotary.angles(positions_BX, x_BXD.dtype)
+        itself_XX = torch.eye(tokens_BX.shape[1], dtype=torch.bool, device=tokens_BX.device)
+        mask = torch.cat([mask_BXS, itself_XX.expand(len(tokens_BX), -1, -1)], -1)[:, None]
+        for layer, (key_BSKE, value_BSKE) in zip(self.stack(), kept, strict=True):
+            q, k, v = layer.before_attention(x_BXD, angles)
+            keys, values = torch.cat([key_BSKE, k], 1), torch.cat([value_BSKE, v], 1)
+            x_BXD = layer.after_attention(x_BXD, self.full_attention(q, keys, values, mask))
+        out: Tensor = self.norm(x_BXD)
         return out
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        x: Tensor = self.embed_tokens(tokens)
+        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
 
     def full_attention(self, q_BSHE: Tensor, k_BSKE: Tensor, v_BSKE: Tensor, mask: Tensor | None) -> Tensor:
         """Heads' outputs [B, S, H, E] of every token over the whole row."""

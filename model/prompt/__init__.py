@@ -14,7 +14,7 @@ from model.prompt.build import (
 )
 from model.prompt.context import PromptContext
 from model.prompt.format import PromptFormat
-from model.prompt.tokenizer_files import tokenizer_files
+from model.prompt.tokenizer_files import token_names, tokenizer_files
 
 __all__ = [
     "Prompt",
@@ -26,5 +26,6 @@ __all__ = [
     "history_tokens",
     "key_positions",
     "prompt_from_history",
+    "token_names",
     "tokenizer_files",
 ]

@@ -64,22 +64,20 @@ def _check_history(fmt: PromptFormat, codes_TM: Int32s, levels_T: Int8s) -> None
 
 
 def context_tokens(fmt: PromptFormat, context: PromptContext) -> Int64s:
-    """Scene, hour, device class and the marker: Int64[fmt.context_length].
+    """Scene, hour and device class, as the format has them, what ends an instruction, and the marker.
 
+    Int64[fmt.context_length].
     A scene that training did not know is `scene:other`, one that was not given `scene:none`.
     """
     special = fmt.special_tokens
     scene = SCENE_NONE if context.scene is None else f"scene:{context.scene}"
     hour = "none" if context.hour is None else context.hour
-    return np.asarray(
-        [
-            special.get(scene, special[SCENE_OTHER]),
-            special[f"hour:{hour}"],
-            special[f"device:{device_class(context.device)}"],
-            special[MARKER],
-        ],
-        np.int64,
-    )
+    known = {
+        "scene": special.get(scene, special[SCENE_OTHER]),
+        "hour": special[f"hour:{hour}"],
+        "device": special[f"device:{device_class(context.device)}"],
+    }
+    return np.asarray([*(known[name] for name in fmt.context), *fmt.after, special[MARKER]], np.int64)
 
 
 def cut_of(fmt: PromptFormat, history_length: int) -> int:
@@ -87,18 +85,19 @@ def cut_of(fmt: PromptFormat, history_length: int) -> int:
 
     At most the whole history, where a block is longer than the room that max_tokens leaves for one.
     """
-    excess = max(0, history_length + fmt.context_length - fmt.max_tokens)
+    excess = max(0, history_length + fmt.fixed_length - fmt.max_tokens)
     return min(history_length, -(-excess // fmt.block_tokens) * fmt.block_tokens)
 
 
 def build_prompt(fmt: PromptFormat, codes_TM: Int32s, levels_T: Int8s, context: PromptContext) -> Int64s:
-    """The prompt, Int64[L], L <= fmt.max_tokens: what the cut leaves of the history, then the context.
+    """The prompt, Int64[L], L <= fmt.max_tokens: an instruction's beginning, what the cut leaves, the context.
 
     Cutting whole blocks keeps the front of a growing prompt still for many triggers, so that an engine's
     prefix cache goes on matching.  Raises BadRequest as `history_tokens` does.
     """
     history = history_tokens(fmt, codes_TM, levels_T)
-    return np.concatenate([history[cut_of(fmt, history.size) :], context_tokens(fmt, context)])
+    before = np.asarray(fmt.before, np.int64)
+    return np.concatenate([before, history[cut_of(fmt, history.size) :], context_tokens(fmt, context)])
 
 
 def key_positions(fmt: PromptFormat, tokens_L: Int64s) -> Int64s:

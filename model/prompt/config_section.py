@@ -33,6 +33,9 @@ class PromptSection(BaseModel):
     max_tokens: int
     block_tokens: int
     history_level: str = "click"
+    context: list[str] = ["scene", "hour", "device"]
+    before: list[int] = []
+    after: list[int] = []
 
 
 class FormatSection(BaseModel):

@@ -6,7 +6,7 @@ Made once when a bundle is built and read back from its config.json; never chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import lcm
 from typing import Self
@@ -17,6 +17,7 @@ from model.prompt.config_section import FormatSection
 from model.prompt.special_tokens import all_names, required_names
 
 LAYOUTS = ("items", "items_behaviors")
+CIRCUMSTANCES = ("scene", "hour", "device")
 MOST_LEVELS = 26
 DEFAULT_MAX_TOKENS = 1024
 # vLLM shares the KV cache in blocks of 16 tokens; 48 also holds whole items of two, three or four tokens.
@@ -31,6 +32,8 @@ class PromptFormat:
 
     layout "items": an item is its codes; "items_behaviors": one behaviour token, then its codes.
     The token of code c at level l (0-based) is token_offsets[l] + c.
+    context: which circumstances of a request stand behind the history, in this order.
+    before, after: ids of an instruction's text in front of the history, and between circumstances and marker.
     """
 
     layout: str
@@ -40,6 +43,9 @@ class PromptFormat:
     token_offsets: tuple[int, ...]
     special_tokens: Mapping[str, int]
     history_level: Level = Level.CLICK
+    context: tuple[str, ...] = CIRCUMSTANCES
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_layout()
@@ -51,8 +57,12 @@ class PromptFormat:
             raise BadBundle(f"unknown prompt layout {self.layout!r}, known are {', '.join(LAYOUTS)}")
         if self.block_tokens < 1:
             raise BadBundle(f"block_tokens must be at least 1, not {self.block_tokens}")
-        if self.max_tokens < self.context_length:
-            raise BadBundle(f"max_tokens {self.max_tokens} leaves no room for the {self.context_length} context tokens")
+        if unknown := [name for name in self.context if name not in CIRCUMSTANCES]:
+            raise BadBundle(f"unknown context {unknown[0]!r}, known are {', '.join(CIRCUMSTANCES)}")
+        if len(set(self.context)) < len(self.context):
+            raise BadBundle(f"a context names each circumstance once, not {', '.join(self.context)}")
+        if self.max_tokens < self.fixed_length:
+            raise BadBundle(f"max_tokens {self.max_tokens} leaves no room for the {self.fixed_length} context tokens")
 
     def _check_levels(self) -> None:
         if not 1 <= len(self.level_sizes) <= MOST_LEVELS:
@@ -81,6 +91,9 @@ class PromptFormat:
             if self.level_of_token(token) is not None:
                 raise BadBundle(f"special token {name!r} has the id {token} inside a level's slice")
             owner[token] = name
+        for token in (*self.before, *self.after):
+            if token < 0 or self.level_of_token(token) is not None:
+                raise BadBundle(f"the instruction holds the token {token}, which is negative or an item's code")
 
     @classmethod
     def create(
@@ -118,6 +131,14 @@ class PromptFormat:
             history_level=history_level,
         )
 
+    def behind(self, vocabulary: int) -> Self:
+        """The same with every special token and level behind a vocabulary of so many ids that is there already."""
+        return replace(
+            self,
+            token_offsets=tuple(offset + vocabulary for offset in self.token_offsets),
+            special_tokens={name: token + vocabulary for name, token in self.special_tokens.items()},
+        )
+
     @classmethod
     def from_config(cls, section: Mapping[str, object], vocab_size: int | None = None) -> Self:
         """Read config.json's `rankgr` section; `vocab_size` is the model's, every id must lie below it.
@@ -137,6 +158,9 @@ class PromptFormat:
             token_offsets=tuple(level.token_offset for level in parsed.levels),
             special_tokens=parsed.special_tokens,
             history_level=history_level,
+            context=tuple(parsed.prompt.context),
+            before=tuple(parsed.prompt.before),
+            after=tuple(parsed.prompt.after),
         )
         if vocab_size is not None and made.used_tokens > vocab_size:
             raise BadBundle(f"token {made.used_tokens - 1} is outside the model's vocabulary of {vocab_size}")
@@ -160,6 +184,9 @@ class PromptFormat:
             "max_tokens": self.max_tokens,
             "block_tokens": self.block_tokens,
             "history_level": self.history_level.name.lower(),
+            "context": list(self.context),
+            "before": list(self.before),
+            "after": list(self.after),
         }
 
     @property
@@ -174,14 +201,19 @@ class PromptFormat:
 
     @property
     def context_length(self) -> int:
-        """Tokens after the history: scene, hour, device, marker."""
-        return 4
+        """Tokens after the history: its circumstances (scene, hour, device), what ends an instruction, the marker."""
+        return len(self.context) + len(self.after) + 1
+
+    @property
+    def fixed_length(self) -> int:
+        """Tokens of a prompt that are no history."""
+        return len(self.before) + self.context_length
 
     @property
     def used_tokens(self) -> int:
         """One more than the highest token id in use."""
         ends = (o + size for o, size in zip(self.token_offsets, self.level_sizes, strict=True))
-        return max(*ends, max(self.special_tokens.values()) + 1)
+        return max(*ends, max(*self.special_tokens.values(), *self.before, *self.after) + 1)
 
     @property
     def vocab_size(self) -> int:

@@ -8,7 +8,7 @@ Positions restart behind the visible history, so that a state does not depend on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,24 +17,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.prompt import PromptFormat, key_positions
-from model.training.samples import SessionSample, TrainingRow
+from model.training.ragged import Ints, members
+from model.training.samples import SampleTable
 
-# Axes: B rows, S tokens of a row, N sessions of the batch, T targets of the batch, m levels.
+# Axes: B rows, S tokens of a row, N sessions of the batch, T targets of the batch, L history tokens, C context tokens,
+# G what RSP decides on, m levels.
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What RSP is asked: sessions (level 1) and targets (deeper levels), numbers within a sample table, sorted."""
+
+    sessions: Ints
+    targets: Ints
 
 
 @dataclass(frozen=True, slots=True)
 class PackedBatch:
     """Everything a step needs, as tensors (int64 where not said otherwise).
 
-    tokens_BS, positions_BS; mask_BSS bool, True where the query (first S) may attend to the key;
-    history_BS bool: tokens that are rank-head keys; row_N, marker_N: a session's row and the place of its marker;
-    visible_N: history tokens its prompt holds; session_T: a target's session; place_Tm: the place of its code l at
-    [:, l - 1] for l < m; codes_Tm: its codes, 0-based; level_T; ntp_T bool.
+    tokens_BS, positions_BS; per token visible_BS (history tokens its session sees), session_BS (0: history, -1:
+    padding) and target_BS (0: of no target); history_BS bool: tokens that are rank-head keys.
+    row_N, marker_N: a session's row and the place of its marker; visible_N: history tokens its prompt holds;
+    session_T: a target's session; place_Tm: the place of its code l at [:, l - 1] for l < m; codes_Tm: its codes,
+    0-based; level_T; ntp_T bool.  asked_N, asked_T: the sessions and targets that RSP decides on; chance_N, chance_T.
+    idle: a copy that counts for nothing, for a process that is left without a row.
     """
 
     tokens_BS: Tensor
     positions_BS: Tensor
-    mask_BSS: Tensor
+    visible_BS: Tensor
+    session_BS: Tensor
+    target_BS: Tensor
     history_BS: Tensor
     row_N: Tensor
     marker_N: Tensor
@@ -44,107 +58,167 @@ class PackedBatch:
     codes_Tm: Tensor
     level_T: Tensor
     ntp_T: Tensor
+    asked_N: Tensor
+    asked_T: Tensor
+    chance_N: Tensor
+    chance_T: Tensor
+    idle: bool = False
 
     @property
     def tokens(self) -> int:
         """Tokens computed for this batch, padding included."""
         return int(self.tokens_BS.numel())
 
+    def to(self, device: torch.device) -> PackedBatch:
+        """The same on a device."""
+        if device == self.tokens_BS.device:
+            return self
+        tensors = {
+            field.name: getattr(self, field.name).to(device)
+            for field in dataclasses.fields(self)
+            if isinstance(getattr(self, field.name), Tensor)
+        }
+        return dataclasses.replace(self, **tensors)
 
-@dataclass(slots=True)
-class _Row:
-    """One row while it is laid out: per token its id, position, visible history, session and target number."""
+    def as_idle(self) -> PackedBatch:
+        """The same, counting for nothing."""
+        return dataclasses.replace(self, idle=True)
 
-    tokens: NDArray[np.int64]
-    positions: NDArray[np.int64]
-    visible: NDArray[np.int64]
-    session: NDArray[np.int64]
-    target: NDArray[np.int64]
-    markers: list[int]
-    places: list[NDArray[np.int64]]
+    def mask(self) -> Tensor:
+        """Eq. 7, for several sessions: bool [B, S, S], True where the query (first S) may attend to the key."""
+        index_S = torch.arange(self.tokens_BS.shape[1], device=self.tokens_BS.device)
+        session_B1S, target_B1S = self.session_BS[:, None, :], self.target_BS[:, None, :]
+        history = (session_B1S == 0) & (index_S < self.visible_BS[:, :, None])
+        together = (self.session_BS[:, :, None] == session_B1S) & (session_B1S > 0)
+        own = (target_B1S == 0) | (self.target_BS[:, :, None] == target_B1S)
+        # Padding looks at itself: a row of the softmax without any key would be NaN.
+        itself = index_S[None, :] == index_S[:, None]
+        return history | (together & own & (index_S[None, :] <= index_S[:, None])) | itself
 
 
-def pack(rows: Sequence[TrainingRow], fmt: PromptFormat) -> PackedBatch:
-    """Lay rows out side by side, padded at the end to the longest; padding attends to itself alone."""
-    laid = [_lay_out(row, fmt) for row in rows]
-    width = max(len(row.tokens) for row in laid)
-    pad = fmt.pad
-    tokens_BS = np.stack([_padded(row.tokens, width, pad) for row in laid])
-    visible_BS = np.stack([_padded(row.visible, width, 0) for row in laid])
-    session_BS = np.stack([_padded(row.session, width, -1) for row in laid])
-    target_BS = np.stack([_padded(row.target, width, -1) for row in laid])
-    sessions = [(b, s) for b, row in enumerate(rows) for s in row.sessions]
-    counts = [len(s.level_K) for _, s in sessions]
+def pack(samples: SampleTable, rows_B: Ints, fmt: PromptFormat, asked: Asked | None = None) -> PackedBatch:
+    """Lay rows out side by side, padded at the end to the longest.
+
+    asked None: RSP decides on every session and target.
+    """
+    layout = _Layout.of(samples, rows_B, fmt)
+    tokens_BS = np.full((len(rows_B), layout.width), fmt.pad)
+    positions_BS, visible_BS, target_BS = (np.zeros_like(tokens_BS) for _ in range(3))
+    session_BS = np.full_like(tokens_BS, -1)
+    layout.fill_history(tokens_BS, positions_BS, visible_BS, session_BS)
+    layout.fill_contexts(tokens_BS, positions_BS, visible_BS, session_BS)
+    place_Tm = layout.fill_targets(tokens_BS, positions_BS, visible_BS, session_BS, target_BS)
     is_code_BS = np.zeros(tokens_BS.shape, dtype=np.bool_)
     is_code_BS.flat[key_positions(fmt, tokens_BS.ravel())] = True
-    return PackedBatch(
-        tokens_BS=torch.from_numpy(tokens_BS),
-        positions_BS=torch.from_numpy(np.stack([_padded(row.positions, width, 0) for row in laid])),
-        mask_BSS=torch.from_numpy(_mask(visible_BS, session_BS, target_BS)),
-        history_BS=torch.from_numpy((session_BS == 0) & is_code_BS),
-        row_N=torch.tensor([b for b, _ in sessions]),
-        marker_N=torch.tensor([place for row in laid for place in row.markers]),
-        visible_N=torch.tensor([s.visible for _, s in sessions]),
-        session_T=torch.from_numpy(np.repeat(np.arange(len(sessions)), counts)),
-        place_Tm=torch.from_numpy(np.concatenate([p for row in laid for p in row.places])),
-        codes_Tm=torch.from_numpy(np.concatenate([s.codes_Km for _, s in sessions])),
-        level_T=torch.from_numpy(np.concatenate([s.level_K for _, s in sessions])),
-        ntp_T=torch.from_numpy(np.concatenate([s.ntp_K for _, s in sessions])),
-    )
+    session_N, target_T = layout.session_N, layout.target_T
+    asked_N = np.arange(len(session_N)) if asked is None else np.flatnonzero(np.isin(session_N, asked.sessions))
+    asked_T = np.arange(len(target_T)) if asked is None else np.flatnonzero(np.isin(target_T, asked.targets))
+    arrays: dict[str, NDArray[np.generic]] = {
+        "tokens_BS": tokens_BS,
+        "positions_BS": positions_BS,
+        "visible_BS": visible_BS,
+        "session_BS": session_BS,
+        "target_BS": target_BS,
+        "history_BS": (session_BS == 0) & is_code_BS,
+        "row_N": layout.row_N,
+        "marker_N": layout.begin_N + fmt.context_length - 1,
+        "visible_N": layout.visible_N,
+        "session_T": layout.owner_T,
+        "place_Tm": place_Tm,
+        "codes_Tm": samples.codes_Tm[target_T],
+        "level_T": samples.level_T[target_T],
+        "ntp_T": samples.ntp_T[target_T],
+        "asked_N": asked_N,
+        "asked_T": asked_T,
+        "chance_N": samples.chance_N[session_N],
+        "chance_T": samples.chance_T[target_T],
+    }
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return PackedBatch(**tensors)  # type: ignore[arg-type]
 
 
-def _lay_out(row: TrainingRow, fmt: PromptFormat) -> _Row:
-    length = len(row.history_L)
-    index = np.arange(length)
-    parts = [_Row(row.history_L, index, index + 1, np.zeros_like(index), np.zeros_like(index), [], [])]
-    start = length
-    for number, session in enumerate(row.sessions, start=1):
-        part = _lay_out_session(session, fmt, number, start)
-        parts.append(part)
-        start += len(part.tokens)
-    return _Row(
-        tokens=np.concatenate([p.tokens for p in parts]),
-        positions=np.concatenate([p.positions for p in parts]),
-        visible=np.concatenate([p.visible for p in parts]),
-        session=np.concatenate([p.session for p in parts]),
-        target=np.concatenate([p.target for p in parts]),
-        markers=[place for p in parts for place in p.markers],
-        places=[place for p in parts for place in p.places],
-    )
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where everything of a batch stands.
 
+    session_N: numbers of the batch's sessions in the table; row_N, number_N: the row of each and its number there,
+    from 1; begin_N: the place of its first token; target_T, owner_T, within_T: targets in the table, the session of the
+    batch each belongs to, and its number there, from 0.
+    """
 
-def _lay_out_session(session: SessionSample, fmt: PromptFormat, number: int, start: int) -> _Row:
-    """Context, then every target's codes but the last, which is only ever a label."""
-    context = len(session.context_C)
-    targets, levels = session.codes_Km.shape
-    fed_Kj = session.codes_Km[:, :-1] + np.asarray(fmt.token_offsets[:-1], dtype=np.int64)
-    own = np.tile(np.arange(levels - 1), targets)
-    size = context + fed_Kj.size
-    return _Row(
-        tokens=np.concatenate([session.context_C, fed_Kj.ravel()]),
-        positions=session.visible + np.concatenate([np.arange(context), context + own]),
-        visible=np.full(size, session.visible),
-        session=np.full(size, number),
-        target=np.concatenate([np.zeros(context, np.int64), np.repeat(np.arange(1, targets + 1), levels - 1)]),
-        markers=[start + context - 1],
-        places=[start + context + np.arange(fed_Kj.size, dtype=np.int64).reshape(targets, levels - 1)],
-    )
+    samples: SampleTable
+    fmt: PromptFormat
+    rows_B: Ints
+    width: int
+    session_N: Ints
+    row_N: Ints
+    number_N: Ints
+    visible_N: Ints
+    begin_N: Ints
+    target_T: Ints
+    owner_T: Ints
+    within_T: Ints
 
+    @classmethod
+    def of(cls, samples: SampleTable, rows_B: Ints, fmt: PromptFormat) -> _Layout:
+        first_B = samples.first_R[rows_B]
+        row_N, within_N, session_N = members(first_B, samples.first_R[rows_B + 1] - first_B)
+        first_N = samples.first_N[session_N]
+        count_N = samples.first_N[session_N + 1] - first_N
+        owner_T, within_T, target_T = members(first_N, count_N)
+        size_N = fmt.context_length + (fmt.levels - 1) * count_N
+        before_N = np.cumsum(size_N) - size_N
+        opening_N = before_N[np.flatnonzero(within_N == 0)][row_N]
+        history_B = len(fmt.before) + samples.longest_R[rows_B]
+        return cls(
+            samples=samples,
+            fmt=fmt,
+            rows_B=rows_B,
+            width=int(samples.tokens_R[rows_B].max()),
+            session_N=session_N,
+            row_N=row_N,
+            number_N=within_N + 1,
+            visible_N=len(fmt.before) + samples.sessions.visible_N[session_N],
+            begin_N=history_B[row_N] + before_N - opening_N,
+            target_T=target_T,
+            owner_T=owner_T,
+            within_T=within_T,
+        )
 
-def _mask(
-    visible_BS: NDArray[np.int64], session_BS: NDArray[np.int64], target_BS: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Eq. 7, for several sessions: [B, query, key]."""
-    index_S = np.arange(visible_BS.shape[1])
-    history = (session_BS[:, None, :] == 0) & (index_S[None, None, :] < visible_BS[:, :, None])
-    together = (session_BS[:, :, None] == session_BS[:, None, :]) & (session_BS[:, None, :] > 0)
-    own = (target_BS[:, None, :] == 0) | (target_BS[:, :, None] == target_BS[:, None, :])
-    causal = index_S[None, None, :] <= index_S[None, :, None]
-    # Padding looks at itself: a row of the softmax without any key would be NaN.
-    itself = np.eye(len(index_S), dtype=np.bool_)[None]
-    mask: NDArray[np.bool_] = history | (together & own & causal) | itself
-    return mask
+    def fill_history(self, tokens_BS: Ints, positions_BS: Ints, visible_BS: Ints, session_BS: Ints) -> None:
+        """The instruction's beginning, where there is one, and the history: causal, at positions 0, 1, .."""
+        samples, before = self.samples, len(self.fmt.before)
+        tokens_BS[:, :before] = np.asarray(self.fmt.before, np.int64)
+        row_L, within_L, index_L = members(samples.begin_R[self.rows_B], samples.longest_R[self.rows_B])
+        tokens_BS[row_L, before + within_L] = samples.sessions.tokens_L[index_L]
+        row_L, within_L, _ = members(np.zeros_like(self.rows_B), before + samples.longest_R[self.rows_B])
+        positions_BS[row_L, within_L] = within_L
+        visible_BS[row_L, within_L] = within_L + 1
+        session_BS[row_L, within_L] = 0
 
+    def fill_contexts(self, tokens_BS: Ints, positions_BS: Ints, visible_BS: Ints, session_BS: Ints) -> None:
+        """Each session's circumstances and marker, behind the history that it sees."""
+        own_C = np.arange(self.fmt.context_length)
+        place_NC = self.begin_N[:, None] + own_C
+        row_N1 = self.row_N[:, None]
+        tokens_BS[row_N1, place_NC] = self.samples.sessions.context_NC[self.session_N]
+        positions_BS[row_N1, place_NC] = self.visible_N[:, None] + own_C
+        visible_BS[row_N1, place_NC] = self.visible_N[:, None]
+        session_BS[row_N1, place_NC] = self.number_N[:, None]
 
-def _padded(values: NDArray[np.int64], width: int, fill: int) -> NDArray[np.int64]:
-    return np.pad(values, (0, width - len(values)), constant_values=fill)
+    def fill_targets(
+        self, tokens_BS: Ints, positions_BS: Ints, visible_BS: Ints, session_BS: Ints, target_BS: Ints
+    ) -> Ints:
+        """Every target's codes but the last, which is only ever a label; their places [T, m - 1]."""
+        fmt = self.fmt
+        own_j = np.arange(fmt.levels - 1)
+        behind_T = fmt.context_length + self.within_T * (fmt.levels - 1)
+        place_Tj = (self.begin_N[self.owner_T] + behind_T)[:, None] + own_j
+        row_T1 = self.row_N[self.owner_T][:, None]
+        visible_T1 = self.visible_N[self.owner_T][:, None]
+        tokens_BS[row_T1, place_Tj] = self.samples.codes_Tm[self.target_T, :-1] + np.asarray(fmt.token_offsets[:-1])
+        positions_BS[row_T1, place_Tj] = visible_T1 + fmt.context_length + own_j
+        visible_BS[row_T1, place_Tj] = visible_T1
+        session_BS[row_T1, place_Tj] = self.number_N[self.owner_T][:, None]
+        target_BS[row_T1, place_Tj] = self.within_T[:, None] + 1
+        return place_Tj

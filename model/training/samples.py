@@ -1,23 +1,26 @@
-"""Timelines to training rows: one user's history with the sessions that look back on it.
+"""Sessions to training rows: which of their items are packed, which negatives join them, what stands in one row.
 
-A row is exact: every session in it sees just the tokens that its prompt would hold when served.
+Drawn anew every epoch, for a whole block of users at once.  A row is exact: every session in it sees just the tokens
+that its prompt would hold when served.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.behaviors import Level
-from model.data.timelines import Session, Timeline
-from model.prompt import PromptContext, PromptFormat, context_tokens, cut_of, history_tokens
+from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
 from model.training.config import SampleConfig
+from model.training.ragged import Ints, bounds_of
+from model.training.session_table import SessionTable
 
-# Axes: L history tokens of a row, C context tokens, K targets of a session, m levels.
+# Axes: R rows, N sessions, L history tokens, C context tokens, T targets of all sessions, K of one, P items of all
+# sessions, J negatives of one, m levels.
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,9 @@ class SessionSample:
     """
 
     visible: int
-    context_C: NDArray[np.int64]
-    codes_Km: NDArray[np.int64]
-    level_K: NDArray[np.int64]
+    context_C: Ints
+    codes_Km: Ints
+    level_K: Ints
     ntp_K: NDArray[np.bool_]
 
 
@@ -39,7 +42,7 @@ class SessionSample:
 class TrainingRow:
     """A window of one user's history, int64 tokens, and the sessions whose prompts begin where it begins."""
 
-    history_L: NDArray[np.int64]
+    history_L: Ints
     sessions: tuple[SessionSample, ...]
 
     @property
@@ -50,76 +53,135 @@ class TrainingRow:
         return len(self.history_L) + sum(len(s.context_C) for s in self.sessions) + targets
 
 
-@dataclass(frozen=True, slots=True)
-class RowMaker:
-    """Turns timelines into rows, sampling targets and negatives with the generator it is given."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleTable:
+    """The samples of one block for one epoch.
 
-    fmt: PromptFormat
-    catalog: Catalog
-    config: SampleConfig
+    before: tokens in front of every history.  Row r holds the sessions first_R[r] ..< first_R[r + 1], of their table
+    the history tokens begin_R[r] ..< begin_R[r] + longest_R[r], and tokens_R[r] tokens in all.
+    Session n has the targets first_N[n] ..< first_N[n + 1]; chance_N and chance_T are 63 bits of chance for each.
+    """
 
-    def __call__(self, timeline: Timeline, rng: np.random.Generator) -> Iterator[TrainingRow]:
-        """Rows of one user; sessions whose prompts are cut at different places go to different rows."""
-        rows_T = self.catalog.rows_of(timeline.items)
-        known_T = rows_T >= 0
-        seen_T = np.concatenate([[0], np.cumsum(known_T)]).tolist()
-        tokens_L = history_tokens(self.fmt, self.catalog.codes[rows_T[known_T]], timeline.levels[known_T])
-        groups: dict[int, list[SessionSample]] = {}
-        for session, sampled in zip(timeline.sessions, self._sampled(timeline.sessions, rng), strict=True):
-            length = seen_T[session.cut] * self.fmt.item_tokens
-            if length and len(sampled.rows_K):
-                dropped = cut_of(self.fmt, length)
-                groups.setdefault(dropped, []).append(self._sample(session, sampled, length - dropped))
-        for dropped, samples in groups.items():
-            for start in range(0, len(samples), self.config.row_sessions):
-                part = tuple(samples[start : start + self.config.row_sessions])
-                longest = max(sample.visible for sample in part)
-                yield TrainingRow(tokens_L[dropped : dropped + longest], part)
+    sessions: SessionTable
+    before: tuple[int, ...]
+    first_R: Ints
+    begin_R: Ints
+    longest_R: Ints
+    tokens_R: Ints
+    first_N: Ints
+    chance_N: Ints
+    codes_Tm: Ints
+    level_T: Ints
+    ntp_T: NDArray[np.bool_]
+    chance_T: Ints
 
-    def _sampled(self, sessions: Sequence[Session], rng: np.random.Generator) -> Iterator[_Sampled]:
-        """The known items of each session, at most `targets`, with negatives where all are of one level."""
-        rows_A = self.catalog.rows_of(np.concatenate([session.items for session in sessions]))
-        negative_SJ = rng.integers(0, len(self.catalog), (len(sessions), self.config.sampled_negatives))
-        end = 0
-        for session, negative_J in zip(sessions, negative_SJ, strict=True):
-            start, end = end, end + len(session.items)
-            rows_K, level_K = rows_A[start:end], session.levels.astype(np.int64)
-            if rows_K.min() < 0:
-                rows_K, level_K = rows_K[rows_K >= 0], level_K[rows_K >= 0]
-            session_K = rows_K
-            if len(rows_K) > self.config.targets:
-                # Strongest first, chance within a level: a long exposure list must not push its clicks out.
-                order_K = np.lexsort((rng.random(len(rows_K)), -level_K))[: self.config.targets]
-                rows_K, level_K = rows_K[order_K], level_K[order_K]
-            shown = len(rows_K)
-            if shown and (level_K == level_K[0]).all():
-                # Nothing of the session, packed or not, is a negative: it was shown, or even bought.
-                drawn_J = negative_J[(negative_J[:, None] != session_K).all(1)]
-                rows_K = np.concatenate([rows_K, drawn_J])
-                level_K = np.concatenate([level_K, np.full(len(drawn_J), int(Level.PSEUDO_EXPOSURE))])
-            yield _Sampled(rows_K, level_K, shown)
+    def __len__(self) -> int:
+        return len(self.begin_R)
 
-    def _sample(self, session: Session, sampled: _Sampled, visible: int) -> SessionSample:
-        circumstances = session.circumstances
-        stamp = circumstances.timestamp_s
-        context = PromptContext.at(
-            scene=circumstances.scene,
-            timestamp_ms=None if stamp is None else stamp * 1000,
-            device=circumstances.device,
-        )
+    def rows(self) -> Iterator[TrainingRow]:
+        """The rows one by one, for people and tests."""
+        before = np.asarray(self.before, np.int64)
+        for row in range(len(self)):
+            begin = self.begin_R[row]
+            history_L = np.concatenate([before, self.sessions.tokens_L[begin : begin + self.longest_R[row]]])
+            numbers = range(self.first_R[row], self.first_R[row + 1])
+            yield TrainingRow(history_L, tuple(self._session(number) for number in numbers))
+
+    def _session(self, number: int) -> SessionSample:
+        own = slice(self.first_N[number], self.first_N[number + 1])
         return SessionSample(
-            visible=visible,
-            context_C=context_tokens(self.fmt, context),
-            codes_Km=self.catalog.codes[sampled.rows_K].astype(np.int64),
-            level_K=sampled.level_K,
-            ntp_K=np.arange(len(sampled.rows_K)) < sampled.shown,
+            visible=len(self.before) + int(self.sessions.visible_N[number]),
+            context_C=self.sessions.context_NC[number],
+            codes_Km=self.codes_Tm[own],
+            level_K=self.level_T[own],
+            ntp_K=self.ntp_T[own],
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sampled:
-    """Catalogue rows and levels of a session's targets; those after the first `shown` were drawn by chance."""
+def draw_samples(
+    sessions: SessionTable, fmt: PromptFormat, catalog: Catalog, config: SampleConfig, rng: np.random.Generator
+) -> SampleTable:
+    """Targets and negatives of every session, by chance, and the rows that hold them."""
+    targets = _with_negatives(sessions, _strongest(sessions, config.targets, rng), catalog, config, rng)
+    first_N = bounds_of(targets.owner_T, len(sessions))
+    first_R, longest_R = _rows(sessions, config.row_sessions)
+    # Of a target's m codes, m - 1 are fed.
+    size_N = fmt.context_length + (fmt.levels - 1) * np.diff(first_N)
+    size_R = np.add.reduceat(size_N, first_R[:-1]) if len(sessions) else size_N
+    return SampleTable(
+        sessions=sessions,
+        before=fmt.before,
+        first_R=first_R,
+        begin_R=sessions.begin_N[first_R[:-1]],
+        longest_R=longest_R,
+        tokens_R=len(fmt.before) + longest_R + size_R,
+        first_N=first_N,
+        chance_N=rng.integers(0, 2**63 - 1, len(sessions)),
+        codes_Tm=catalog.codes[targets.row_T].astype(np.int64),
+        level_T=targets.level_T,
+        ntp_T=targets.shown_T,
+        chance_T=rng.integers(0, 2**63 - 1, len(targets.row_T)),
+    )
 
-    rows_K: NDArray[np.int64]
-    level_K: NDArray[np.int64]
-    shown: int
+
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """Sorted by session: the session, the catalogue's row, the level, and whether the item was really shown."""
+
+    owner_T: Ints
+    row_T: Ints
+    level_T: Ints
+    shown_T: NDArray[np.bool_]
+
+
+def _strongest(sessions: SessionTable, most: int, rng: np.random.Generator) -> _Targets:
+    """At most `most` items a session, the strongest levels first, chance within a level.
+
+    A long exposure list must not push its clicks out.
+    """
+    owner_P = np.repeat(np.arange(len(sessions)), np.diff(sessions.bounds_N))
+    order_P = np.lexsort((rng.random(len(owner_P)), -sessions.level_P, owner_P))
+    place_P = np.arange(len(order_P)) - sessions.bounds_N[owner_P[order_P]]
+    kept_T = np.sort(order_P[place_P < most])
+    return _Targets(owner_P[kept_T], sessions.row_P[kept_T], sessions.level_P[kept_T], np.ones(len(kept_T), np.bool_))
+
+
+def _with_negatives(
+    sessions: SessionTable, targets: _Targets, catalog: Catalog, config: SampleConfig, rng: np.random.Generator
+) -> _Targets:
+    """Where all packed items of a session are of one level, random items join as pseudo-exposures.
+
+    Nothing of the session, packed or not, is a negative: it was shown, or even bought.
+    """
+    drawn_NJ = rng.integers(0, len(catalog), (len(sessions), config.sampled_negatives))
+    if not drawn_NJ.size:
+        return targets
+    start_N = bounds_of(targets.owner_T, len(sessions))[:-1]
+    weakest_N = np.minimum.reduceat(targets.level_T, start_N)
+    alike_N = weakest_N == np.maximum.reduceat(targets.level_T, start_N)
+    owner_P = np.repeat(np.arange(len(sessions)), np.diff(sessions.bounds_N))
+    own_P = np.sort(owner_P * len(catalog) + sessions.row_P)
+    key_NJ = np.arange(len(sessions))[:, None] * len(catalog) + drawn_NJ
+    place_NJ = np.minimum(np.searchsorted(own_P, key_NJ), len(own_P) - 1)
+    owner_J, place_J = np.nonzero(alike_N[:, None] & (own_P[place_NJ] != key_NJ))
+    owner_T = np.concatenate([targets.owner_T, owner_J])
+    row_T = np.concatenate([targets.row_T, drawn_NJ[owner_J, place_J]])
+    level_T = np.concatenate([targets.level_T, np.full(len(owner_J), int(Level.PSEUDO_EXPOSURE))])
+    shown_T = np.arange(len(owner_T)) < len(targets.owner_T)
+    order_T = np.argsort(owner_T, kind="stable")
+    return _Targets(owner_T[order_T], row_T[order_T], level_T[order_T], shown_T[order_T])
+
+
+def _rows(sessions: SessionTable, most: int) -> tuple[Ints, Ints]:
+    """First session of every row, and one more, [R + 1]; the longest history any of a row's sessions sees, [R].
+
+    Sessions of one user whose prompts begin at the same token share a row, at most `most` of them.
+    """
+    if not len(sessions):
+        return np.zeros(1, np.int64), np.zeros(0, np.int64)
+    fresh_N = np.ones(len(sessions), np.bool_)
+    fresh_N[1:] = (np.diff(sessions.user_N) != 0) | (np.diff(sessions.begin_N) != 0)
+    opened_N = np.maximum.accumulate(np.where(fresh_N, np.arange(len(sessions)), 0))
+    first_R = np.flatnonzero((np.arange(len(sessions)) - opened_N) % most == 0)
+    longest_R = np.maximum.reduceat(sessions.visible_N, first_R)
+    return np.append(first_R, len(sessions)), longest_R

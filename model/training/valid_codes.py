@@ -28,14 +28,14 @@ class ValidCodes:
         """bool [G, V]: the codes of level j + 1 that lead to an item, for prefixes of j >= 0 codes."""
         depth = prefix_Gj.shape[1]
         start, code = self._trie.child_start[depth], self._trie.code[depth]
-        node_G = self._nodes(prefix_Gj.numpy())
+        node_G = self._nodes(prefix_Gj.cpu().numpy())
         first_G = start[node_G]
         count_G = start[node_G + 1] - first_G
         row = np.repeat(np.arange(len(node_G)), count_G)
         within = np.arange(len(row)) - np.repeat(np.cumsum(count_G) - count_G, count_G)
         valid_GV = np.zeros((len(node_G), self._trie.level_sizes[depth]), dtype=np.bool_)
         valid_GV[row, code[np.repeat(first_G, count_G) + within]] = True
-        return torch.from_numpy(valid_GV)
+        return torch.from_numpy(valid_GV).to(prefix_Gj.device)
 
     def _nodes(self, prefix_Gj: NDArray[np.int64]) -> NDArray[np.int64]:
         key_G = np.zeros(len(prefix_Gj), dtype=np.int64)

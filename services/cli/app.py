@@ -11,8 +11,12 @@ import typer
 
 from contracts.errors import RankGRError
 from services.cli import (
+    ablate,
+    baseline,
+    behaviour_order,
     bench,
     build,
+    compare,
     data,
     dead_letters,
     demo,
@@ -23,6 +27,7 @@ from services.cli import (
     serve,
     sid,
     topics,
+    train,
     up,
 )
 from services.cli.output import fail
@@ -35,9 +40,14 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.command("build")(build.build)
+app.command("train")(train.train)
 app.add_typer(sid.app, name="sid")
 app.command("recommend")(recommend.recommend)
 app.command("eval")(evaluate.evaluate)
+app.command("baseline")(baseline.baseline)
+app.command("compare")(compare.compare)
+app.command("ablate")(ablate.ablate)
+app.command("behaviour-order")(behaviour_order.behaviour_order)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(items.app, name="items")

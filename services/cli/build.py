@@ -6,12 +6,16 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.data import LARGEST_SEED, AsJson
 from services.cli.output import emit, people, progress
+
+if TYPE_CHECKING:
+    # Brings torch, which most commands do without.
+    from model.build.build_bundle import Built
 
 PresetName = Annotated[
     str, typer.Option(help="How large a model, how long a training: tiny; micro is for tests and smoke runs.")
@@ -44,9 +48,14 @@ def build(
     started = time.monotonic()
     with progress(quiet=as_json) as shown:
         data = read_data_set(directory)
-        source = Source.of(data, preset=preset, seed=seed, release=version("rankgr"))
-        manifest = BuildBundle(PRESETS[preset], source, shown, datetime.now(UTC))(data, out, replace=force)
-    seconds = time.monotonic() - started
+        source = Source.of(data, preset=preset, recipe=PRESETS[preset], seed=seed, release=version("rankgr"))
+        built = BuildBundle(PRESETS[preset], source, shown, datetime.now(UTC))(data, out, replace=force)
+    told(out, built, time.monotonic() - started, as_json)
+
+
+def told(out: Path, built: Built, seconds: float, as_json: bool) -> None:
+    """Say what was made."""
+    manifest, fit = built.manifest, built.fit
     if as_json:
         emit(
             {
@@ -54,10 +63,17 @@ def build(
                 "model_version": manifest.model_version,
                 "catalog_version": manifest.catalog_version,
                 "seconds": round(seconds, 3),
+                "epochs": fit.epochs,
+                "steps": fit.steps,
+                "tokens": fit.tokens,
+                "tokens_per_s": round(fit.tokens_per_s, 1),
                 "metrics": manifest.metrics,
             }
         )
         return
     people().print(f"{out}: model {manifest.model_version}, catalogue {manifest.catalog_version}, {seconds:.0f} s")
+    people().print(
+        f"  {fit.steps:,} steps, {fit.epochs} epochs, {fit.tokens:,} tokens, {fit.tokens_per_s:,.0f} a second"
+    )
     for name, value in manifest.metrics.items():
         people().print(f"  {name}: {value:.4f}")

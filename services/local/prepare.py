@@ -37,14 +37,14 @@ def prepare(state: Path, data: Path | None, preset: str, progress: Progress) -> 
     """
     opened = read_data_set(data or _marketplace(state, progress))
     place = state / "bundles" / opened.name
-    source = Source.of(opened, preset=preset, seed=SEED, release=version("rankgr"))
+    source = Source.of(opened, preset=preset, recipe=PRESETS[preset], seed=SEED, release=version("rankgr"))
     if (known := _known(place)) is not None and source.made(known):
         return Prepared(place, known, opened, True)
     # Imported only where something is built: it brings scikit-learn, which costs a reused bundle's start seconds.
     from model.build.build_bundle import BuildBundle
 
     build = BuildBundle(PRESETS[preset], source, progress, datetime.now(UTC))
-    return Prepared(place, build(opened, place, replace=True), opened, False)
+    return Prepared(place, build(opened, place, replace=True).manifest, opened, False)
 
 
 def _known(place: Path) -> Manifest | None:

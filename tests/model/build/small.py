@@ -1,4 +1,4 @@
-"""A marketplace and a preset so small that a build takes a second."""
+"""A marketplace and a recipe so small that a build takes a second."""
 
 from __future__ import annotations
 
@@ -10,43 +10,35 @@ import numpy as np
 
 from contracts.progress import Progress, Silent
 from model.build.build_bundle import BuildBundle
-from model.build.presets import PRESETS, Preset
+from model.build.recipe import DecodingConfig, EvaluationConfig, NetworkConfig, Recipe, SemanticIdConfig
 from model.build.source import Source
 from model.data.assemble_log import Named, RawEvents, assemble_log, nobody_knows
 from model.data.data_set import DataSet
 from model.data.items import ItemTable
 from model.data.log import Split
+from model.training.config import OptimiserConfig
 
 NOW = datetime(2026, 1, 18, 9, 30, tzinfo=UTC)
 Event = tuple[str, int, str, str]
 """User, item, behaviour, scene; one request each."""
 
 
-def small_preset(**changes: object) -> Preset:
-    """Tiny, with a training that only starts."""
-    base = PRESETS["tiny"]
-    shrunk = dataclasses.replace(
-        base,
-        hidden_size=16,
-        layers=1,
-        intermediate_size=32,
-        feature_dims=16,
-        rank_dim=8,
-        rank_mlp=8,
-        beams=(8, 40),
-        lambdas=(8, 16),
-        popular_items=30,
-        evaluated_users=20,
-        ks=(5, 20),
-        fit=dataclasses.replace(base.fit, tokens=4_000),
+def small_recipe(**changes: object) -> Recipe:
+    """The defaults, shrunk, with a training that only starts; `changes` replaces whole sections."""
+    shrunk = Recipe(
+        semantic_ids=SemanticIdConfig(feature_dims=16),
+        network=NetworkConfig(hidden_size=16, layers=1, intermediate_size=32, rank_dim=8, rank_mlp=8),
+        optimiser=OptimiserConfig(tokens=4_000),
+        decoding=DecodingConfig(beams=(8, 40), lambdas=(8, 16)),
+        evaluation=EvaluationConfig(users=20, ks=(5, 20), popular_items=30),
     )
     return dataclasses.replace(shrunk, **changes)  # type: ignore[arg-type]
 
 
-def build_of(data: DataSet, preset: Preset, seed: int = 0, progress: Progress | None = None) -> BuildBundle:
+def build_of(data: DataSet, recipe: Recipe, seed: int = 0, progress: Progress | None = None) -> BuildBundle:
     """A build of `data`, ready to be called with it."""
-    source = Source.of(data, preset="tiny", seed=seed, release="1.2.3")
-    return BuildBundle(preset, source, progress or Silent(), NOW)
+    source = Source.of(data, preset="tiny", recipe=recipe, seed=seed, release="1.2.3")
+    return BuildBundle(recipe, source, progress or Silent(), NOW)
 
 
 def data_of(events: Sequence[Event], catalogue: Sequence[int] = (), test: Sequence[Event] = ()) -> DataSet:

@@ -20,7 +20,7 @@ from model.data.timelines import held_out
 from model.decoding.two_stage import TwoStageDecoder
 from model.evaluation.recommender import Generative
 
-from .small import NOW, build_of, data_of, small_preset
+from .small import NOW, build_of, data_of, small_recipe
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def market() -> DataSet:
 @pytest.fixture(scope="module")
 def built(market: DataSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Bundle]:
     out = tmp_path_factory.mktemp("built") / "bundle"
-    manifest = build_of(market, small_preset())(market, out)
+    manifest = build_of(market, small_recipe())(market, out).manifest
     return manifest, read_bundle(out)
 
 
@@ -58,7 +58,7 @@ def test_the_fallback_covers_every_scene_with_items_of_the_catalogue(
         assert (built[1].catalog.rows_of(items) >= 0).all()
 
 
-def test_ids_are_unique_as_the_preset_asks(built: tuple[Manifest, Bundle]) -> None:
+def test_ids_are_unique_as_the_recipe_asks(built: tuple[Manifest, Bundle]) -> None:
     codes = built[1].catalog.codes
     assert len(np.unique(codes, axis=0)) == len(codes)
 
@@ -87,9 +87,9 @@ def test_the_bundle_recommends(market: DataSet, built: tuple[Manifest, Bundle]) 
 def test_equal_seeds_give_equal_versions_and_other_seeds_others(
     market: DataSet, built: tuple[Manifest, Bundle], tmp_path: Path
 ) -> None:
-    again = build_of(market, small_preset())(market, tmp_path / "again")
+    again = build_of(market, small_recipe())(market, tmp_path / "again").manifest
     assert again == built[0]
-    other = build_of(market, small_preset(), seed=1)(market, tmp_path / "other")
+    other = build_of(market, small_recipe(), seed=1)(market, tmp_path / "other").manifest
     assert other.model_version != again.model_version
 
 
@@ -112,7 +112,7 @@ class Stages:
 
 def test_a_build_tells_its_stages(market: DataSet, tmp_path: Path) -> None:
     stages = Stages()
-    build_of(market, small_preset(), progress=stages)(market, tmp_path / "out")
+    build_of(market, small_recipe(), progress=stages)(market, tmp_path / "out")
     assert stages.begun == ["semantic ids", "training", "evaluating"]
 
 
@@ -121,7 +121,7 @@ def test_a_build_that_would_replace_a_bundle_unasked_does_not_even_begin(
 ) -> None:
     stages = Stages()
     with pytest.raises(BadBundle, match="exists already"):
-        build_of(market, small_preset(), progress=stages)(market, built[1].path)
+        build_of(market, small_recipe(), progress=stages)(market, built[1].path)
     assert not stages.begun
 
 
@@ -129,7 +129,7 @@ def test_data_without_order_is_refused_in_one_line(market: DataSet, tmp_path: Pa
     log = dataclasses.replace(market.log, timestamp=np.full_like(market.log.timestamp, -1), ordered=False, clock=False)
     data = DataSet("unordered", log, market.items)
     with pytest.raises(BadDataSet) as caught:
-        build_of(data, small_preset())(data, tmp_path / "out")
+        build_of(data, small_recipe())(data, tmp_path / "out")
     assert "has no order" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
@@ -138,11 +138,11 @@ def test_data_without_order_is_refused_in_one_line(market: DataSet, tmp_path: Pa
 def test_data_with_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
     data = data_of([("ann", 5, "click", "home"), ("bob", 7, "click", "home")])
     with pytest.raises(BadDataSet, match="no user has a training request with a history"):
-        build_of(data, small_preset())(data, tmp_path / "out")
+        build_of(data, small_recipe())(data, tmp_path / "out")
 
 
 @pytest.mark.heavy
 def test_the_demo_finds_twice_as_many_clicks_as_popularity(tmp_path: Path) -> None:
     data = make_marketplace()
-    metrics = build_of(data, PRESETS["tiny"], progress=Silent())(data, tmp_path / "bundle").metrics
+    metrics = build_of(data, PRESETS["tiny"], progress=Silent())(data, tmp_path / "bundle").manifest.metrics
     assert metrics["click HR@20"] >= 2 * metrics["click HR@20 popularity"]

@@ -7,16 +7,17 @@ import pytest
 
 from contracts.errors import BadDataSet
 from model.build.catalogue import level_sizes, make_catalog
+from model.build.recipe import SemanticIdConfig
 from model.data.data_set import DataSet
 from model.data.items import ItemTable
 from model.semantic_id.catalog import Catalog
 
-from .small import data_of, small_preset
+from .small import data_of, small_recipe
 
 
 def catalog_of(data: DataSet, most_items: int = 100) -> Catalog:
-    preset = small_preset(most_items=most_items)
-    return make_catalog(data, preset, seed=0).catalog
+    recipe = small_recipe(semantic_ids=SemanticIdConfig(most_items=most_items, feature_dims=16))
+    return make_catalog(data, recipe, seed=0).catalog
 
 
 # Item 9 is seen by three users, 5 and 6 by two, 8 by one, 7 in the test split alone, 1 to 4 never.
@@ -91,5 +92,7 @@ def test_data_without_an_item_is_refused() -> None:
     ],
 )
 def test_levels_are_powers_of_two_with_room_for_the_items(items: int, levels: int, expected: tuple[int, ...]) -> None:
-    preset = small_preset(levels=levels, code_share=2.0, smallest_level=16, largest_level=512)
-    assert level_sizes(items, preset) == expected
+    ids = SemanticIdConfig(levels=levels, code_share=2.0, smallest_level=16, largest_level=512)
+    assert level_sizes(items, ids) == expected
+    asked_for = (7,) * levels
+    assert level_sizes(items, SemanticIdConfig(sizes=asked_for)) == asked_for

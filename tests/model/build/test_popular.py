@@ -37,12 +37,12 @@ DATA = data_of(
 
 
 def test_items_stand_by_users_who_clicked_or_more_in_training_rows_ties_by_lower_id() -> None:
-    lists = popular_lists(DATA, CATALOG, most=10)
+    lists = popular_lists([DATA.log], CATALOG, most=10)
     assert lists.default == (5, 7, 2, 3)
     assert lists.scenes == {"home": (7, 2, 5, 3), "search": (5, 2, 3, 7), "cart": (2, 3, 5, 7)}
 
 
 def test_a_list_has_at_most_so_many() -> None:
-    lists = popular_lists(DATA, CATALOG, most=2)
+    lists = popular_lists([DATA.log], CATALOG, most=2)
     assert lists.default == (5, 7)
     assert {len(items) for items in lists.scenes.values()} == {2}

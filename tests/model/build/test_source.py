@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from contracts.manifest import Manifest
+from model.build.recipe import Recipe
 from model.build.source import Source
 from model.data.data_set import DataSet
 from model.data.synthetic import make_marketplace
@@ -16,10 +17,17 @@ from .small import data_of
 
 EVENTS = [("ann", 5, "click", "home"), ("ann", 7, "purchase", "search"), ("bob", 7, "click", "home")]
 DATA = data_of(EVENTS)
+RECIPE = Recipe()
 
 
-def source_of(data: DataSet, preset: str = "tiny", seed: int = 0, release: str = "1.2.3") -> Source:
-    return Source.of(data, preset=preset, seed=seed, release=release)
+def source_of(
+    data: DataSet,
+    preset: str = "tiny",
+    recipe: Recipe = RECIPE,
+    seed: int = 0,
+    release: str = "1.2.3",
+) -> Source:
+    return Source.of(data, preset=preset, recipe=recipe, seed=seed, release=release)
 
 
 def manifest_of(source: Source) -> Manifest:
@@ -39,6 +47,7 @@ def test_another_way_to_build_is_another_source() -> None:
     manifest = manifest_of(source_of(DATA))
     assert not source_of(DATA, seed=1).made(manifest)
     assert not source_of(DATA, preset="small").made(manifest)
+    assert not source_of(DATA, recipe=Recipe(checkpoint_tokens=7)).made(manifest)
     assert not source_of(DATA, release="1.2.4").made(manifest)
     assert not source_of(DataSet("other", DATA.log, DATA.items)).made(manifest)
 

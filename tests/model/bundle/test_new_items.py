@@ -13,7 +13,7 @@ import pytest
 
 from contracts.errors import BadBundle
 from model.build.catalogue import make_catalog
-from model.build.presets import PRESETS
+from model.build.recipe import Recipe, SemanticIdConfig
 from model.bundle.new_items import feature_files, read_new_item_encoder
 from model.bundle.semantic_ids import SemanticIds
 from model.bundle.write import write_bundle
@@ -25,7 +25,7 @@ from model.semantic_id.train_histories import train_histories
 from .contents import change_json, contents, files_of, sign_again
 
 ARRAYS, DESCRIPTION = "features/item_features.safetensors", "features/item_features.json"
-PRESET = dataclasses.replace(PRESETS["tiny"], feature_dims=16)
+RECIPE = Recipe(semantic_ids=SemanticIdConfig(feature_dims=16))
 
 
 def market() -> DataSet:
@@ -44,13 +44,13 @@ def write(made: SemanticIds, directory: Path) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    return write(make_catalog(market(), PRESET, seed=0), tmp_path / "bundle")
+    return write(make_catalog(market(), RECIPE, seed=0), tmp_path / "bundle")
 
 
 def test_an_items_text_gives_the_codes_it_had_before_collisions_were_settled(bundle: Path) -> None:
     data = market()
     assert max(int(rows.max()) for rows in train_histories(data)) < 60
-    made = make_catalog(data, PRESET, seed=0)
+    made = make_catalog(data, RECIPE, seed=0)
     texts = data.items.text[60:]
     codes_KM = read_new_item_encoder(bundle).codes_of(texts)
     np.testing.assert_array_equal(codes_KM, made.encoder.codes_of(texts))
@@ -67,7 +67,7 @@ def read_alone(bundle: Path, text: str) -> list[int]:
 
 
 def test_two_builds_from_the_same_seed_are_the_same_bytes(bundle: Path, tmp_path: Path) -> None:
-    again = write(make_catalog(market(), PRESET, seed=0), tmp_path / "again")
+    again = write(make_catalog(market(), RECIPE, seed=0), tmp_path / "again")
     assert files_of(again) == files_of(bundle)
 
 
@@ -75,7 +75,7 @@ def test_a_bundle_of_items_without_texts_says_so(tmp_path: Path) -> None:
     data = market()
     blank = ("",) * len(data.items.item_id)
     silent = dataclasses.replace(data, items=dataclasses.replace(data.items, title=blank, text=blank))
-    directory = write(make_catalog(silent, PRESET, seed=0), tmp_path / "silent")
+    directory = write(make_catalog(silent, RECIPE, seed=0), tmp_path / "silent")
     assert json.loads((directory / DESCRIPTION).read_text())["text"] == "none"
     with pytest.raises(BadBundle, match="items without texts") as caught:
         read_new_item_encoder(directory)

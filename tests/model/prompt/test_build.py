@@ -231,3 +231,48 @@ def test_items_and_behaviours_must_be_as_many() -> None:
 def test_a_catalogue_of_other_levels_is_refused() -> None:
     with pytest.raises(BadBundle, match="catalogue has levels"):
         prompt_from_history(PromptFormat.create((8, 8)), some_catalog(), [], [], NOWHERE)
+
+
+def test_a_format_can_leave_circumstances_out() -> None:
+    fmt = replace(some_format(), context=("hour",))
+    tokens = build_prompt(fmt, *some_history(3), PromptContext("home", 17, "ios app"))
+    assert fmt.context_length == 2
+    assert tokens[-2:].tolist() == [fmt.special_tokens["hour:17"], fmt.marker]
+    assert len(tokens) == 3 * fmt.item_tokens + 2
+    bare = replace(fmt, context=())
+    assert build_prompt(bare, *some_history(3), PromptContext("home", 17))[-1:].tolist() == [bare.marker]
+    for wrong in (("weather",), ("hour", "hour")):
+        with pytest.raises(BadBundle, match="context"):
+            replace(fmt, context=wrong)
+
+
+@given(st.integers(0, 60), st.integers(0, 9), st.integers(0, 5))
+def test_an_instruction_stays_whole_whatever_the_history(items: int, before: int, after: int) -> None:
+    plain = some_format(max_tokens=64)
+    front, back = tuple(range(1000, 1000 + before)), tuple(range(2000, 2000 + after))
+    fmt = replace(plain.behind(3000), before=front, after=back)
+    tokens = build_prompt(fmt, *some_history(items), NOWHERE).tolist()
+    assert tokens[:before] == list(front)
+    assert tokens[len(tokens) - 1 - after : -1] == list(back)
+    assert tokens[-1] == fmt.marker == plain.marker + 3000
+    assert len(tokens) <= fmt.max_tokens
+    history = tokens[before : len(tokens) - fmt.context_length]
+    # What is left of the history is its end, in whole blocks from the front.
+    whole = history_tokens(fmt, *some_history(items)).tolist()
+    assert history == whole[len(whole) - len(history) :]
+    assert history == whole[cut_of(fmt, len(whole)) :]
+    # Words are no keys.
+    assert key_positions(fmt, np.array(tokens)).tolist() == list(range(before, before + len(history)))
+
+
+def test_an_instruction_of_item_codes_is_refused() -> None:
+    fmt = some_format()
+    with pytest.raises(BadBundle, match="instruction"):
+        replace(fmt, before=(fmt.token_offsets[0],))
+    with pytest.raises(BadBundle, match="no room"):
+        replace(fmt, after=tuple(range(5000, 5000 + fmt.max_tokens)))
+
+
+def test_context_and_instruction_are_read_back_from_the_configuration() -> None:
+    fmt = replace(some_format().behind(500), context=("scene", "device"), before=(7, 8), after=(9,))
+    assert PromptFormat.from_config(fmt.to_config()) == fmt

@@ -74,6 +74,9 @@ def test_the_config_section_has_the_keys_that_others_rely_on() -> None:
         "max_tokens": 64,
         "block_tokens": 48,
         "history_level": "click",
+        "context": ["scene", "hour", "device"],
+        "before": [],
+        "after": [],
     }
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from contracts.behaviors import Level
+from contracts.errors import BadDataSet
 from contracts.progress import Silent
 from model.data.timelines import Timeline
 from model.decoding.request import DecodeRequest, DecodeResult
@@ -16,18 +19,31 @@ from model.decoding.two_stage import TwoStageDecoder
 from model.network.network import RankGRNetwork
 from model.prompt import PromptContext, prompt_from_history
 from model.semantic_id.trie import Trie
-from model.training.config import FitConfig, LossConfig, SampleConfig
-from model.training.fit import FitReport, fit
-from model.training.packing import pack
-from model.training.samples import RowMaker
+from model.training.config import (
+    FitConfig,
+    LossConfig,
+    OptimiserConfig,
+    PerLevel,
+    SampleConfig,
+    ValidationConfig,
+)
+from model.training.fit import Fit, FitReport
+from model.training.in_memory import InMemory
+from model.training.run_directory import LOG_FILE, RunDirectory
 from model.training.step import TrainingLosses
 from model.training.valid_codes import ValidCodes
 
-from .toys import Toy, session, timeline
+from .toys import Toy, drawn, packed_whole, session, timeline
 from .watched import Notebook
 
 TOY = Toy(items=12)
-SHORT = FitConfig(tokens=2_000, batch_tokens=200, learning_rate=3e-2)
+SHORT = FitConfig(optimiser=OptimiserConfig(tokens=2_000, batch_tokens=200, learning_rate=3e-2))
+
+
+def with_budget(config: FitConfig = SHORT, **changes: object) -> FitConfig:
+    """`config`, with another budget."""
+    optimiser = dataclasses.replace(config.optimiser, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(config, optimiser=optimiser)
 
 
 def in_circles(length: int = 4) -> list[Timeline]:
@@ -40,9 +56,13 @@ def in_circles(length: int = 4) -> list[Timeline]:
     return made
 
 
+def blocks_of(users: list[Timeline]) -> InMemory:
+    return InMemory.of(users, TOY.fmt, TOY.catalog)
+
+
 def fitted(users: list[Timeline], config: FitConfig) -> tuple[RankGRNetwork, FitReport]:
     network = TOY.network()
-    report = fit(network, users, TOY.fmt, TOY.catalog, config, Silent())
+    report = Fit(TOY.fmt, TOY.catalog, config, Silent())(network, blocks_of(users))
     return network, report
 
 
@@ -69,18 +89,15 @@ def test_equal_seeds_give_equal_weights_bit_for_bit() -> None:
 
 def losses_on(network: RankGRNetwork, users: list[Timeline]) -> list[float]:
     """NTP, LDPO and RSP, with the same draws each time."""
-    maker = RowMaker(TOY.fmt, TOY.catalog, SHORT.samples)
-    rng = np.random.default_rng(0)
-    rows = [row for user in users for row in maker(user, rng)]
-    losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(TOY.catalog)), SHORT)
+    losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(TOY.catalog)), SHORT.losses)
     with torch.no_grad():
-        step = losses(pack(rows, TOY.fmt), torch.Generator().manual_seed(0))
+        step = losses(packed_whole(drawn(TOY, users), TOY.fmt))
     return [float(step.ntp), float(step.ldpo), float(step.rsp)]
 
 
 def test_the_losses_fall_and_the_planted_next_item_comes_first() -> None:
     before = losses_on(TOY.network(), in_circles())
-    network, _ = fitted(in_circles(), dataclasses.replace(SHORT, tokens=12_000))
+    network, _ = fitted(in_circles(), with_budget(tokens=12_000))
     after = losses_on(network, in_circles())
     # LDPO and RSP are held against negatives drawn anew: they fall, but not to nothing.
     assert after[0] < 0.2 * before[0]
@@ -112,8 +129,8 @@ def graded(users: int = 16, seed: int = 1) -> list[Timeline]:
 
 def log_likelihoods(alpha: float) -> list[float]:
     """Mean of eq. 5 over bought, clicked and seen items, with NTP alike for all of them."""
-    losses = LossConfig(alpha=alpha, gamma=0.0, ntp_weights=dict.fromkeys(Level, 1.0))
-    config = dataclasses.replace(SHORT, tokens=8_000, batch_tokens=300, losses=losses)
+    losses = LossConfig(alpha=alpha, gamma=0.0, ntp_weights=PerLevel.all(1.0))
+    config = dataclasses.replace(with_budget(tokens=8_000, batch_tokens=300), losses=losses)
     network, _ = fitted(graded(), config)
     means = np.zeros(TOY.items)
     histories = [[1, 6], [9, 2, 5], [12], [7, 7, 3], [10, 4], [8, 11, 2, 1]]
@@ -133,27 +150,96 @@ def test_ldpo_lifts_what_was_bought_above_what_was_clicked_above_what_was_seen()
 
 def test_the_budget_is_spent_and_told() -> None:
     notebook = Notebook()
-    report = fit(TOY.network(), in_circles(), TOY.fmt, TOY.catalog, SHORT, notebook)
-    assert notebook.stages == [("training", SHORT.tokens)]
-    assert sum(notebook.units) == SHORT.tokens
-    assert len(notebook.units) == report.steps
-    assert SHORT.tokens <= report.tokens < SHORT.tokens + SHORT.batch_tokens
+    report = Fit(TOY.fmt, TOY.catalog, SHORT, notebook)(TOY.network(), blocks_of(in_circles()))
+    assert notebook.stages == [("training", SHORT.optimiser.tokens)]
+    assert sum(notebook.units) == SHORT.optimiser.tokens
+    # Nothing is done at the beginning, and that is told, too.
+    assert len(notebook.units) == 1 + report.steps
+    assert SHORT.optimiser.tokens <= report.tokens < SHORT.optimiser.tokens + SHORT.optimiser.batch_tokens
     assert report.epochs > 1
-    assert notebook.notes[-1] == f"ntp {report.ntp:.3f} ldpo {report.ldpo:.3f} rsp {report.rsp:.3f}"
+    told = f"ntp {report.ntp:.3f} ldpo {report.ldpo:.3f} rsp {report.rsp:.3f}, "
+    assert notebook.notes[-1].startswith(told)
+    assert notebook.notes[-1].endswith(" tokens/s")
 
 
 def test_a_fitted_network_is_ready_to_serve() -> None:
-    network, _ = fitted(in_circles()[:2], dataclasses.replace(SHORT, tokens=1))
+    network, _ = fitted(in_circles()[:2], with_budget(tokens=1))
     assert not network.training
 
 
 def test_timelines_that_give_no_row_are_refused() -> None:
     nobody = timeline([999], [session(1, [1], [Level.CLICK])])
-    with pytest.raises(ValueError, match="nothing to train on"):
+    with pytest.raises(BadDataSet, match="nothing to train on"):
         fitted([nobody], SHORT)
 
 
 def test_a_row_longer_than_a_batch_is_a_batch_of_its_own() -> None:
-    config = dataclasses.replace(SHORT, tokens=150, batch_tokens=1, samples=SampleConfig(row_sessions=1))
+    config = dataclasses.replace(with_budget(tokens=150, batch_tokens=1), samples=SampleConfig(row_sessions=1))
     _, report = fitted(in_circles(), config)
     assert report.steps > 5
+
+
+class Falling:
+    """A validation metric that is best at the second look."""
+
+    def __init__(self) -> None:
+        self.looks: list[dict[str, torch.Tensor]] = []
+
+    def __call__(self, network: RankGRNetwork) -> float:
+        """0.1, 0.3, then worse and worse."""
+        assert not network.training
+        self.looks.append({name: weight.clone() for name, weight in network.state_dict().items()})
+        return [0.1, 0.3][len(self.looks) - 1] if len(self.looks) < 3 else 0.2 / len(self.looks)
+
+
+def test_validation_stops_a_fit_that_gets_no_better_and_keeps_the_best_weights(tmp_path: Path) -> None:
+    validation = ValidationConfig(every_tokens=300, patience=2)
+    config = dataclasses.replace(with_budget(tokens=50_000), validation=validation)
+    look, network = Falling(), TOY.network()
+    run = RunDirectory(tmp_path / "run", "toy")
+    run.begin(resume=False, replace=False)
+    report = Fit(TOY.fmt, TOY.catalog, config, Silent(), run, look)(network, blocks_of(in_circles()))
+    assert len(look.looks) == 4
+    assert report.tokens < 3_000
+    assert report.best == 0.3
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, look.looks[1][name]), name
+    lines = [json.loads(line) for line in (run.path / LOG_FILE).read_text().splitlines()]
+    found = [(line["validation"]["NDCG@10"], line["best"]) for line in lines if "validation" in line]
+    assert found == [(0.1, True), (0.3, True), (pytest.approx(0.2 / 3), False), (0.05, False)]
+    steps = [line for line in lines if "loss" in line]
+    assert len(steps) == report.steps
+    assert steps[-1].keys() >= {"step", "epoch", "tokens", "ntp", "ldpo", "rsp", "loss", "rate", "gradient_norm"}
+    assert steps[-1]["loss"] == pytest.approx(sum(steps[-1][part] for part in ("ntp", "ldpo", "rsp")), rel=1e-5)
+
+
+def test_dropout_disturbs_training_alone_and_is_a_function_of_the_seed() -> None:
+    users = in_circles()
+    plain, _ = fitted(users, SHORT)
+    dropped, again = (fitted(users, dataclasses.replace(SHORT, dropout=0.3))[0] for _ in range(2))
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(dropped.state_dict()[name], again.state_dict()[name])
+    assert not torch.equal(dropped.state_dict()[name], plain.state_dict()[name])
+    tokens = torch.arange(6)[None]
+    dropped.train()
+    with torch.no_grad():
+        assert torch.equal(dropped(tokens, tokens), dropped(tokens, tokens))
+
+
+def test_half_precision_learns_as_well_and_leaves_the_weights_whole() -> None:
+    before = losses_on(TOY.network(), in_circles())
+    network, _ = fitted(in_circles(), with_budget(tokens=12_000, precision="bf16"))
+    assert all(weight.dtype == torch.float32 for weight in network.parameters())
+    assert losses_on(network, in_circles())[0] < 0.3 * before[0]
+    # And what comes after is as precise as ever.
+    whole, _ = fitted(in_circles(), SHORT)
+    assert torch.equal(whole.state_dict()["model.norm.weight"], fitted(in_circles(), SHORT)[0].model.norm.weight)
+
+
+def test_without_rsp_the_rank_head_says_nothing_and_iap_alone_orders() -> None:
+    config = dataclasses.replace(with_budget(tokens=4_000), losses=LossConfig(gamma=0.0))
+    network, report = fitted(in_circles(), config)
+    assert report.rsp == 0.0
+    for result in decode(network, [[1, 2], [5]]):
+        assert (np.diff(result.iap_logprob.sum(1)) <= 1e-6).all()
+        assert len(np.unique(result.rsp_logscore)) == 1

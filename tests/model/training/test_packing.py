@@ -12,10 +12,11 @@ from model.prompt import context_tokens, key_positions
 from model.prompt.context import PromptContext
 from model.training.config import SampleConfig
 from model.training.packing import PackedBatch, pack
-from model.training.samples import RowMaker, TrainingRow
+from model.training.samples import TrainingRow, draw_samples
+from model.training.session_table import SessionTable
 
 from .alone import served_prompt, sessions_alone
-from .toys import Toy, random_timeline, session, timeline
+from .toys import Toy, drawn, packed_whole, random_timeline, session, timeline
 
 LEVELS = pytest.mark.parametrize("sizes", [(16,), (4, 5), (3, 4, 3)], ids=["m=1", "m=2", "m=3"])
 LAYOUTS = pytest.mark.parametrize("layout", ["items", "items_behaviors"])
@@ -23,10 +24,8 @@ SAMPLES = SampleConfig(targets=3, sampled_negatives=2, row_sessions=3)
 
 
 def packed(toy: Toy, timelines: list[Timeline]) -> tuple[list[TrainingRow], PackedBatch]:
-    maker = RowMaker(toy.fmt, toy.catalog, SAMPLES)
-    rng = np.random.default_rng(toy.seed)
-    rows = [row for each in timelines for row in maker(each, rng)]
-    return rows, pack(rows, toy.fmt)
+    samples = drawn(toy, timelines, SAMPLES, toy.seed)
+    return list(samples.rows()), packed_whole(samples, toy.fmt)
 
 
 @LEVELS
@@ -44,7 +43,7 @@ def test_a_packed_row_computes_what_every_prompt_and_target_computes_alone(
     assert len({row.tokens for row in rows}) > 1
     assert max(len(row.sessions[0].codes_Km) for row in rows) > 1
     with torch.no_grad():
-        states_BSD = network(batch.tokens_BS, batch.positions_BS, batch.mask_BSS[:, None])
+        states_BSD = network(batch.tokens_BS, batch.positions_BS, batch.mask()[:, None])
         assert bool(torch.isfinite(states_BSD).all())
         target = 0
         for number, alone in enumerate(sessions_alone(network, rows, toy.fmt)):
@@ -68,7 +67,7 @@ def test_in_float32_they_agree_to_five_digits() -> None:
     network = toy.network()
     rows, batch = packed(toy, [random_timeline(toy, 4)])
     with torch.no_grad():
-        states_BSD = network(batch.tokens_BS, batch.positions_BS, batch.mask_BSS[:, None])
+        states_BSD = network(batch.tokens_BS, batch.positions_BS, batch.mask()[:, None])
         for number, alone in enumerate(sessions_alone(network, rows, toy.fmt)):
             marker_D = states_BSD[batch.row_N[number], batch.marker_N[number]]
             torch.testing.assert_close(marker_D, alone.prompt_LD[-1], rtol=0, atol=1e-5)
@@ -128,18 +127,16 @@ def test_rank_head_keys_are_item_codes_wherever_special_tokens_lie() -> None:
     moved = {name: token + 20 for name, token in toy.fmt.special_tokens.items()}
     levels = [{"size": 4, "token_offset": 2}, {"size": 5, "token_offset": 8}]
     fmt = type(toy.fmt).from_config({**section, "special_tokens": moved, "levels": levels})
-    [row, *_] = list(RowMaker(fmt, toy.catalog, SAMPLES)(random_timeline(toy, 1), np.random.default_rng(0)))
-    batch = pack([row], fmt)
+    table = SessionTable.of([random_timeline(toy, 1)], fmt, toy.catalog)
+    samples = draw_samples(table, fmt, toy.catalog, SAMPLES, np.random.default_rng(0))
+    row = next(samples.rows())
+    batch = pack(samples, np.array([0]), fmt)
     keys = torch.nonzero(batch.history_BS[0])[:, 0].tolist()
     assert keys == key_positions(fmt, row.history_L).tolist()
 
 
 def test_an_unknown_scene_is_another_one_in_training_as_in_serving() -> None:
     toy = Toy()
-    [row] = list(
-        RowMaker(toy.fmt, toy.catalog, SAMPLES)(
-            timeline([1, 2], [session(1, [3], [Level.CLICK], number=2)]), np.random.default_rng(0)
-        )
-    )
+    [row] = drawn(toy, [timeline([1, 2], [session(1, [3], [Level.CLICK], number=2)])], SAMPLES).rows()
     expected = context_tokens(toy.fmt, PromptContext(scene="never seen", hour=2, device="mobile"))
     np.testing.assert_array_equal(row.sessions[0].context_C, expected)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from contracts.behaviors import Level
 from model.data.timelines import Timeline
 from model.training.config import SampleConfig
-from model.training.samples import RowMaker, SessionSample, TrainingRow
+from model.training.samples import SessionSample, TrainingRow
 
-from .toys import Toy, random_timeline, session, timeline
+from .toys import Toy, drawn, random_timeline, session, timeline
 
 PSEUDO, EXPOSURE, CLICK, PURCHASE = Level
 TOY = Toy()
@@ -22,8 +22,7 @@ UNKNOWN = 999
 
 
 def rows_of(user: Timeline, config: SampleConfig | None = None, seed: int = 0, toy: Toy = TOY) -> list[TrainingRow]:
-    maker = RowMaker(toy.fmt, toy.catalog, config or SampleConfig())
-    return list(maker(user, np.random.default_rng(seed)))
+    return list(drawn(toy, [user], config, seed).rows())
 
 
 def samples_of(rows: Sequence[TrainingRow]) -> list[SessionSample]:
@@ -139,3 +138,20 @@ def test_the_same_seed_makes_the_same_rows(seed: int) -> None:
     user = random_timeline(TOY, seed, most=8)
     config = SampleConfig(targets=3)
     assert_equal_rows(rows_of(user, config, seed), rows_of(user, config, seed))
+
+
+def test_a_log_of_purchases_alone_is_learnt_at_every_place_in_windows_that_slide() -> None:
+    toy = Toy(room=4)
+    items = [1 + place % 12 for place in range(20)]
+    sessions = [session(cut, [items[cut]], [PURCHASE], cut) for cut in range(1, 20)]
+    user = timeline(items, sessions, [PURCHASE] * 20)
+    rows = rows_of(user, SampleConfig(sampled_negatives=2), toy=toy)
+    found = samples_of(rows)
+    assert len(found) == 19
+    for sample in found:
+        assert sample.ntp_K.sum() == 1
+        assert sample.level_K[sample.ntp_K].tolist() == [PURCHASE]
+        assert (sample.level_K[~sample.ntp_K] == PSEUDO).all()
+        assert sample.visible + len(sample.context_C) <= toy.fmt.max_tokens
+    # Two items leave at a time: what is seen grows from three items to four, over and over.
+    assert [sample.visible // 2 for sample in found] == [1, 2, 3, 4, *([3, 4] * 7), 3]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,48 +15,46 @@ from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
 from model.semantic_id.trie import Trie
-from model.training.config import FitConfig, LossConfig, SampleConfig
+from model.training.config import LossConfig, PerLevel, SampleConfig
 from model.training.losses import ldpo_loss, ntp_loss, rsp_loss
-from model.training.packing import pack
-from model.training.samples import RowMaker, TrainingRow
+from model.training.samples import SampleTable, TrainingRow
 from model.training.step import StepLosses, TrainingLosses
 from model.training.valid_codes import ValidCodes
 
 from .alone import Alone, sessions_alone
-from .toys import Toy, random_timeline, session, timeline
+from .toys import Toy, drawn, packed_whole, random_timeline, session, timeline
 
 # Everything valid is a candidate and every target's prefix is decided on: nothing is left to chance.
-WHOLE = FitConfig(
-    hard_candidates=1000,
-    rsp_targets=1000,
-    rsp_prefixes=1000,
-    losses=LossConfig(alpha=0.7, beta=0.5, gamma=1.3),
-)
+WHOLE = LossConfig(alpha=0.7, beta=0.5, gamma=1.3, hard_candidates=1000, rsp_targets=1000, rsp_prefixes=1000)
 Prefix = tuple[int, ...]
 
 
-def rows_of(toy: Toy, samples: SampleConfig, seed: int) -> list[TrainingRow]:
-    maker = RowMaker(toy.fmt, toy.catalog, samples)
-    rng = np.random.default_rng(seed)
+def with_losses(**changes: object) -> LossConfig:
+    """WHOLE, but for these."""
+    return dataclasses.replace(WHOLE, **changes)  # type: ignore[arg-type]
+
+
+def samples_of(toy: Toy, config: SampleConfig, seed: int) -> SampleTable:
     users = (random_timeline(toy, seed), random_timeline(toy, seed + 5, length=4, sessions=2))
-    return [row for user in users for row in maker(user, rng)]
+    return drawn(toy, users, config, seed)
 
 
-def step(network: RankGRNetwork, toy: Toy, rows: list[TrainingRow], config: FitConfig) -> StepLosses:
+def step(network: RankGRNetwork, toy: Toy, samples: SampleTable, config: LossConfig) -> StepLosses:
     losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config)
-    return losses(pack(rows, toy.fmt), torch.Generator().manual_seed(0))
+    found: StepLosses = losses(packed_whole(samples, toy.fmt))
+    return found
 
 
 class SlowStep:
     """The same losses, one target and one candidate at a time."""
 
-    def __init__(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, config: FitConfig) -> None:
+    def __init__(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, config: LossConfig) -> None:
         self.network = network
         self.fmt = fmt
         self.codes = catalog.codes.tolist()
         self.config = config
 
-    def __call__(self, rows: list[TrainingRow]) -> tuple[float, float, float]:
+    def __call__(self, rows: Sequence[TrainingRow]) -> tuple[float, float, float]:
         """NTP, LDPO and RSP."""
         sessions = list(sessions_alone(self.network, rows, self.fmt))
         most = max(len(alone.target_KmD) for alone in sessions)
@@ -68,9 +66,9 @@ class SlowStep:
                 level = Level(int(alone.sample.level_K[k]))
                 level_NK[n, k] = int(level)
                 if alone.sample.ntp_K[k]:
-                    weight_NK[n, k] = self.config.losses.ntp_weights[level]
+                    weight_NK[n, k] = self.config.ntp_weights[level]
         rsp = sum(self.rsp_of(sessions, level) for level in range(1, self.fmt.levels + 1))
-        ldpo = ldpo_loss(pi_NK, level_NK, self.config.losses.beta)
+        ldpo = ldpo_loss(pi_NK, level_NK, self.config.beta)
         return float(ntp_loss(pi_NK, weight_NK)), float(ldpo), float(rsp)
 
     def log_likelihood(self, states_mD: Tensor, codes: list[int]) -> Tensor:
@@ -86,7 +84,7 @@ class SlowStep:
         label_of: dict[Prefix, float] = {}
         sample = alone.sample
         for codes, level, shown in zip(sample.codes_Km, sample.level_K, sample.ntp_K, strict=True):
-            own = self.config.losses.rsp_labels[Level(int(level))] if shown else 0.0
+            own = self.config.rsp_labels[Level(int(level))] if shown else 0.0
             for depth in range(1, self.fmt.levels + 1):
                 prefix = tuple(codes[:depth].tolist())
                 label_of[prefix] = max(label_of.get(prefix, 0.0), own)
@@ -115,9 +113,10 @@ class SlowStep:
 def test_a_step_equals_the_slow_one(sizes: tuple[int, ...], layout: str) -> None:
     toy = Toy(sizes, layout)
     network = toy.shaken()
-    rows = rows_of(toy, SampleConfig(targets=4, sampled_negatives=2, row_sessions=3), seed=3)
+    samples = samples_of(toy, SampleConfig(targets=4, sampled_negatives=2, row_sessions=3), seed=3)
+    rows = list(samples.rows())
     with torch.no_grad():
-        found = step(network, toy, rows, WHOLE)
+        found = step(network, toy, samples, WHOLE)
         ntp, ldpo, rsp = SlowStep(network, toy.fmt, toy.catalog, WHOLE)(rows)
     # The scenario holds what it is about: negatives, and targets that share a prefix.
     assert not all(sample.ntp_K.all() for row in rows for sample in row.sessions)
@@ -128,7 +127,7 @@ def test_a_step_equals_the_slow_one(sizes: tuple[int, ...], layout: str) -> None
     assert float(found.total) == pytest.approx(ntp + 0.7 * ldpo + 1.3 * rsp, rel=1e-6)
 
 
-def shared_prefixes() -> tuple[Toy, list[TrainingRow]]:
+def shared_prefixes() -> tuple[Toy, SampleTable]:
     """One session whose targets are (a, b), (a, c) and (d, e) in codes, nothing sampled."""
     toy = Toy((3, 4), items=12)
     by_first: dict[int, list[int]] = {}
@@ -136,37 +135,36 @@ def shared_prefixes() -> tuple[Toy, list[TrainingRow]]:
         by_first.setdefault(first, []).append(item)
     targets = [*by_first[0][:2], by_first[1][0]]
     user = timeline([1, 2, 3], [session(3, targets, [Level.PURCHASE, Level.EXPOSURE, Level.CLICK])])
-    rows = list(RowMaker(toy.fmt, toy.catalog, SampleConfig())(user, np.random.default_rng(0)))
-    return toy, rows
+    return toy, drawn(toy, [user])
 
 
 def test_labels_are_multi_hot_over_the_session_then_over_the_shared_prefix() -> None:
-    toy, rows = shared_prefixes()
+    toy, samples = shared_prefixes()
+    rows = list(samples.rows())
     network = toy.shaken()
     [alone] = sessions_alone(network, rows, toy.fmt)
     slow = SlowStep(network, toy.fmt, toy.catalog, WHOLE)
     (a, b), (a_again, c), (d, e) = alone.sample.codes_Km.tolist()
     assert a == a_again
-    weak = WHOLE.losses.rsp_labels[Level.EXPOSURE]
+    weak = WHOLE.rsp_labels[Level.EXPOSURE]
     # Level 1 asks for both first codes at once; under `a` both of its targets count, each with its own label.
     assert slow.labels_of(alone) == {(a,): 1.0, (d,): 1.0, (a, b): 1.0, (a, c): weak, (d, e): 1.0}
     with torch.no_grad():
-        assert float(step(network, toy, rows, WHOLE).rsp) == pytest.approx(slow(rows)[2], rel=1e-6)
+        assert float(step(network, toy, samples, WHOLE).rsp) == pytest.approx(slow(rows)[2], rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_truth_is_a_candidate_however_few_there_are(seed: int) -> None:
     toy = Toy(seed=seed)
     network = toy.shaken()
-    rows = rows_of(toy, SampleConfig(targets=1, sampled_negatives=0, row_sessions=3), seed)
-    config = dataclasses.replace(WHOLE, hard_candidates=1, random_candidates=0)
+    samples = samples_of(toy, SampleConfig(targets=1, sampled_negatives=0, row_sessions=3), seed)
     # Every target counts fully, so each decision's only candidate must be its truth.
-    every = dict.fromkeys(Level, 1.0)
-    config = dataclasses.replace(config, losses=dataclasses.replace(config.losses, rsp_labels=every))
+    every = PerLevel.all(1.0)
+    config = with_losses(hard_candidates=1, random_candidates=0, rsp_labels=every)
     expected = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
-        found = step(network, toy, rows, config)
-        alone = list(sessions_alone(network, rows, toy.fmt))
+        found = step(network, toy, samples, config)
+        alone = list(sessions_alone(network, list(samples.rows()), toy.fmt))
         for level in (1, 2):
             logits = []
             for each in alone:
@@ -183,12 +181,11 @@ def test_more_true_codes_than_candidates_are_all_candidates() -> None:
     toy = Toy((16,))
     network = toy.shaken()
     user = timeline([1, 2], [session(2, [3, 4, 5], [Level.CLICK] * 3)])
-    maker = RowMaker(toy.fmt, toy.catalog, SampleConfig(sampled_negatives=0))
-    rows = list(maker(user, np.random.default_rng(0)))
-    config = dataclasses.replace(WHOLE, hard_candidates=1, random_candidates=0)
+    samples = drawn(toy, [user], SampleConfig(sampled_negatives=0))
+    config = with_losses(hard_candidates=1, random_candidates=0)
     with torch.no_grad():
-        found = step(network, toy, rows, config)
-        [alone] = sessions_alone(network, rows, toy.fmt)
+        found = step(network, toy, samples, config)
+        [alone] = sessions_alone(network, list(samples.rows()), toy.fmt)
         true_C = torch.from_numpy(alone.sample.codes_Km[:, 0])
         keys_TD = torch.cat([alone.keys_HD, alone.prompt_LD[-1:]])
         logit_C = network.rank_head.score_logits(network.code_embeddings(1)[true_C], keys_TD)
@@ -201,41 +198,27 @@ def test_sampled_negatives_pull_on_ldpo_but_never_count_in_ntp_or_as_true() -> N
     network = toy.shaken()
     user = timeline([1, 2, 3], [session(3, [4], [Level.CLICK])])
     plain, sampled = (
-        list(RowMaker(toy.fmt, toy.catalog, config)(user, np.random.default_rng(1)))
+        drawn(toy, [user], config, seed=1)
         for config in (SampleConfig(sampled_negatives=0), SampleConfig(sampled_negatives=3))
     )
-    assert len(sampled[0].sessions[0].level_K) > 1
+    assert len(sampled.level_T) > 1
     # Weights that would let pseudo-exposures in, had somebody been shown them.
-    every = dict.fromkeys(Level, 1.0)
-    losses = LossConfig(ntp_weights=every, rsp_labels=every)
-    config = dataclasses.replace(WHOLE, losses=losses)
+    every = PerLevel.all(1.0)
+    config = with_losses(ntp_weights=every, rsp_labels=every)
     with torch.no_grad():
-        without, with_negatives = (step(network, toy, rows, config) for rows in (plain, sampled))
+        without, with_negatives = (step(network, toy, samples, config) for samples in (plain, sampled))
     assert float(with_negatives.ntp) == pytest.approx(float(without.ntp), rel=1e-9)
     assert float(without.ldpo) == 0.0
     assert float(with_negatives.ldpo) > 0.0
     with torch.no_grad():
         slow = SlowStep(network, toy.fmt, toy.catalog, config)
-        assert float(with_negatives.rsp) == pytest.approx(slow(sampled)[2], rel=1e-6)
-
-
-def test_what_is_decided_on_is_bounded_and_drawn_by_the_given_generator() -> None:
-    toy = Toy()
-    network = toy.network()
-    rows = rows_of(toy, SampleConfig(), seed=2)
-    config = FitConfig(hard_candidates=2, random_candidates=1, rsp_targets=1, rsp_prefixes=2)
-    losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config)
-    batch = pack(rows, toy.fmt)
-    with torch.no_grad():
-        rsp = [float(losses(batch, torch.Generator().manual_seed(seed)).rsp) for seed in (0, 0, 1, 2, 3)]
-    assert rsp[0] == rsp[1]
-    assert len(set(rsp)) > 1
+        assert float(with_negatives.rsp) == pytest.approx(slow(list(sampled.rows()))[2], rel=1e-6)
 
 
 def test_every_weight_of_the_network_gets_a_gradient() -> None:
     toy = Toy()
     network = toy.network()
-    step(network, toy, rows_of(toy, SampleConfig(), seed=2), FitConfig()).total.backward()  # type: ignore[no-untyped-call]
+    step(network, toy, samples_of(toy, SampleConfig(), seed=2), LossConfig()).total.backward()  # type: ignore[no-untyped-call]
     for name, weight in network.named_parameters():
         assert weight.grad is not None, name
         assert bool(torch.isfinite(weight.grad).all()), name

@@ -15,6 +15,10 @@ from model.network.config import RankGRConfig
 from model.network.network import RankGRNetwork, network_from
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
+from model.training.config import SampleConfig
+from model.training.packing import PackedBatch, pack
+from model.training.samples import SampleTable, draw_samples
+from model.training.session_table import SessionTable
 
 SECONDS_PER_HOUR = 3600
 
@@ -114,6 +118,18 @@ def timeline(items: Sequence[int], sessions: Sequence[Session], levels: Sequence
     """A user who clicked on these items, if `levels` does not say otherwise."""
     level_T = np.array(levels or [Level.CLICK] * len(items), np.int8)
     return Timeline("user", np.array(items), level_T, np.arange(len(items)), tuple(sessions))
+
+
+def drawn(toy: Toy, users: Sequence[Timeline], config: SampleConfig | None = None, seed: int = 0) -> SampleTable:
+    """One epoch's samples of these users."""
+    chosen = config or SampleConfig()
+    table = SessionTable.of(users, toy.fmt, toy.catalog, chosen.last_sessions)
+    return draw_samples(table, toy.fmt, toy.catalog, chosen, np.random.default_rng(seed))
+
+
+def packed_whole(samples: SampleTable, fmt: PromptFormat) -> PackedBatch:
+    """All rows as one batch, RSP deciding on everything."""
+    return pack(samples, np.arange(len(samples)), fmt)
 
 
 def random_timeline(toy: Toy, seed: int, length: int = 14, sessions: int = 5, most: int = 4) -> Timeline:
