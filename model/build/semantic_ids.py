@@ -37,7 +37,7 @@ Int64s = npt.NDArray[np.int64]
 class MadeSids:
     """The ids, the vectors that the quantiser was given, Float32[N, D], and how many of them came by chance:
 
-    items without a text that stand in no history.
+    items without a text that stand in no history beside another.
     """
 
     sids: SemanticIds
@@ -154,7 +154,9 @@ def check_room(items: int, settings: SidSettings) -> None:
 def _unknown(texts: Sequence[str], walks: Sequence[Int64s]) -> int:
     known_N = np.asarray([bool(text.strip()) for text in texts], np.bool_)
     for rows in walks:
-        known_N[rows] = True
+        # Whoever stands alone keeps no company that would say something.
+        if (rows != rows[0]).any():
+            known_N[rows] = True
     return int((~known_N).sum())
 
 

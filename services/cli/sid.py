@@ -79,7 +79,7 @@ def build(
         emit({**made, "items_without_features": built.unknown, **built.report})
         return
     if built.unknown:
-        note(f"{built.unknown} items have no text and no history: chance gave them their ids")
+        note(f"{built.unknown} items have no text and no company in any history: chance gave them their ids")
     people().print(f"{out}: catalogue {built.catalog_version}, {seconds:.0f} s")
     _show(built.report)
 

@@ -146,15 +146,19 @@ def test_items_without_any_feature_still_get_ids_of_their_own(rankgr: Run, tmp_p
     data = tmp_path / "data"
     data.mkdir()
     log = {
-        "user_id": [1, 1, 2], "item_id": [0, 1, 2], "behavior": ["click"] * 3, "timestamp": [1, 2, 1],
-    }  # fmt: skip
+        "user_id": [1, 1, 2],
+        "item_id": [0, 1, 2],
+        "behavior": ["click"] * 3,
+        "timestamp": [1, 2, 1],
+        "split": ["train"] * 3,
+    }
     pq.write_table(pa.table(log), data / "interactions.parquet")
     pq.write_table(pa.table({"item_id": np.arange(30)}), data / "items.parquet")
     words = ("sid", "build", data, "--out", tmp_path / "out", "--levels", "2x8")
     built = rankgr(*words, "--json").content()
-    # Three items stand in histories.
-    assert (built["items"], built["sids_used"], built["items_without_features"]) == (30, 30, 27)
-    assert "27 items have no text and no history: chance gave them their ids" in rankgr(*words, "--force").err
+    # Two items stand beside each other; the third is alone.
+    assert (built["items"], built["sids_used"], built["items_without_features"]) == (30, 30, 28)
+    assert "28 items have no text and no company in any history" in rankgr(*words, "--force").err
 
 
 def test_a_disk_that_refuses_leaves_nothing_behind(rankgr: Run, micro_data: Path, tmp_path: Path) -> None:
