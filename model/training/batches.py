@@ -27,11 +27,14 @@ STRETCH_ROWS = 2048
 
 
 class Blocks(Protocol):
-    """The users to learn from, in blocks; only the block that is asked for needs to be in memory."""
+    """The users to learn from, in blocks; only the block that is asked for needs to be in memory.
+
+    A tuple of tables is one, `LogBlocks` another.
+    """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, number: int) -> SessionTable: ...
+    def __getitem__(self, number: int, /) -> SessionTable: ...
 
 
 @dataclass(frozen=True, slots=True)

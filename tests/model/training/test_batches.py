@@ -8,7 +8,6 @@ import numpy as np
 
 from model.training.batches import Batch, epoch
 from model.training.config import FitConfig, OptimiserConfig, SampleConfig
-from model.training.in_memory import InMemory
 from model.training.session_table import SessionTable
 
 from .toys import Toy, random_timeline
@@ -17,10 +16,10 @@ TOY = Toy()
 CONFIG = FitConfig(optimiser=OptimiserConfig(batch_tokens=150), samples=SampleConfig(row_sessions=2))
 
 
-def blocks(last_sessions: int = 0) -> InMemory:
+def blocks(last_sessions: int = 0) -> tuple[SessionTable, ...]:
     users = [random_timeline(TOY, seed, length=3 + seed % 12) for seed in range(30)]
     parts = (users[:12], users[12:])
-    return InMemory(tuple(SessionTable.of(part, TOY.fmt, TOY.catalog, last_sessions) for part in parts))
+    return tuple(SessionTable.of(part, TOY.fmt, TOY.catalog, last_sessions) for part in parts)
 
 
 def batches(seed: int = 0) -> list[Batch]:

@@ -28,8 +28,8 @@ from model.training.config import (
     ValidationConfig,
 )
 from model.training.fit import Fit, FitReport
-from model.training.in_memory import InMemory
 from model.training.run_directory import LOG_FILE, RunDirectory
+from model.training.session_table import SessionTable
 from model.training.step import TrainingLosses
 from model.training.valid_codes import ValidCodes
 
@@ -56,8 +56,8 @@ def in_circles(length: int = 4) -> list[Timeline]:
     return made
 
 
-def blocks_of(users: list[Timeline]) -> InMemory:
-    return InMemory.of(users, TOY.fmt, TOY.catalog)
+def blocks_of(users: list[Timeline]) -> tuple[SessionTable, ...]:
+    return (SessionTable.of(users, TOY.fmt, TOY.catalog),)
 
 
 def fitted(users: list[Timeline], config: FitConfig) -> tuple[RankGRNetwork, FitReport]:

@@ -16,8 +16,8 @@ from contracts.progress import Silent
 from model.training.config import FitConfig, LossConfig, OptimiserConfig, SampleConfig
 from model.training.devices import Devices, is_main_process
 from model.training.fit import Fit
-from model.training.in_memory import InMemory
 from model.training.run_directory import RunDirectory
+from model.training.session_table import SessionTable
 
 CONFIG = FitConfig(
     seed=5,
@@ -60,7 +60,7 @@ def main() -> None:
         run.begin(resume="--resume" in sys.argv, replace=False)
     network = toy.network()
     fit = Fit(toy.fmt, toy.catalog, CONFIG, Paced(float(sys.argv[2])), run)
-    fit(network, InMemory.of(users, toy.fmt, toy.catalog))
+    fit(network, (SessionTable.of(users, toy.fmt, toy.catalog),))
     if is_main_process():
         sums = {name: float(weight.double().abs().sum()) for name, weight in network.state_dict().items()}
         (path / "weights.json").write_text(json.dumps({"processes": Devices("float32").processes, "sums": sums}))
