@@ -11,6 +11,7 @@ RankGRError
 |  |- NothingToRecommend  exclusions and filter leave no item
 |  |- BadMessage          a stream message that is no known event (poison)
 |  |- BadKeyFile          a file of API keys that cannot be read as one
+|  |- BadResults          measurements that cannot be read, or not be compared with each other
 |- NotAllowed             who asks may not
 |  |- Unauthorized        no API key, or none that this service knows
 |  |- Forbidden           a key without the scope that is needed
@@ -91,6 +92,10 @@ class BadKeyFile(BadInput):
 
 class BadConfig(BadInput):
     """A training configuration that cannot be read, or that asks for what cannot be."""
+
+
+class BadResults(BadInput):
+    """Kept measurements that cannot be read as such, or that do not belong together."""
 
 
 class NotAllowed(RankGRError):

@@ -1,17 +1,18 @@
-"""Evaluate a method on held-out users: means of the metrics per truth set, and optionally every list."""
+"""Evaluate a method on held-out users: the metrics of every user per truth set, and optionally every list."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from model.data.timelines import HeldOut
-from model.evaluation.metrics import hit_rate, ndcg
-from model.evaluation.recommender import Ranking, Recommender
+import numpy as np
 
-Metrics = dict[str, dict[str, float]]
-"""Truth name -> metric name ("HR@20", "NDCG@10") -> mean over the users that have such a truth."""
+from model.data.timelines import HeldOut
+from model.evaluation.metrics import metric_names, metrics_of
+from model.evaluation.recommender import Ranking, Recommender
+from model.evaluation.user_metrics import Metrics, TruthMetrics, UserMetrics
+
+__all__ = ["Evaluated", "Metrics", "evaluate", "measure_users"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +32,37 @@ def evaluate(
     keep: Callable[[Evaluated], None] = lambda _evaluated: None,
 ) -> Metrics:
     """Metrics of `method` over `users`; `advance` is told how many more are done, `keep` gets every list."""
-    sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-    counts: dict[str, int] = defaultdict(int)
+    return measure_users(method, users, ks, batch, advance, keep).means()
+
+
+def measure_users(
+    method: Recommender,
+    users: Sequence[HeldOut],
+    ks: Sequence[int],
+    batch: int = 32,
+    advance: Callable[[int], None] = lambda _done: None,
+    keep: Callable[[Evaluated], None] = lambda _evaluated: None,
+) -> UserMetrics:
+    """The same for every user, in the order of `users`, which batches do not change."""
+    found: dict[str, dict[int, list[float]]] = {}
     for part in _batches(users, batch):
-        for user, ranking in zip(part, method(part), strict=True):
-            keep(Evaluated(user, ranking))
-            for name, truth in user.truth.items():
-                if not truth:
-                    continue
-                counts[name] += 1
-                for k in ks:
-                    sums[name][f"HR@{k}"] += hit_rate(ranking.item_R, truth, k)
-                    sums[name][f"NDCG@{k}"] += ndcg(ranking.item_R, truth, k)
+        for place, ranking in zip(part, method([users[place] for place in part]), strict=True):
+            keep(Evaluated(users[place], ranking))
+            for truth, items in users[place].truth.items():
+                if items:
+                    found.setdefault(truth, {})[place] = metrics_of(ranking.item_R, items, ks)
         advance(len(part))
-    return {name: {metric: total / counts[name] for metric, total in of.items()} for name, of in sums.items()}
+    return UserMetrics({truth: _in_order(users, rows, ks) for truth, rows in found.items()})
 
 
-def _batches(users: Sequence[HeldOut], size: int) -> Iterator[Sequence[HeldOut]]:
+def _in_order(users: Sequence[HeldOut], rows: dict[int, list[float]], ks: Sequence[int]) -> TruthMetrics:
+    places = sorted(rows)
+    values = np.array([rows[place] for place in places], dtype=np.float64)
+    return TruthMetrics(tuple(users[place].user for place in places), metric_names(ks), values)
+
+
+def _batches(users: Sequence[HeldOut], size: int) -> Iterator[list[int]]:
     # Longest histories together: a batch is padded to its longest prompt.
-    ordered = sorted(users, key=lambda user: len(user.items))
+    ordered = sorted(range(len(users)), key=lambda place: len(users[place].items))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]

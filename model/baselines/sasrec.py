@@ -1,0 +1,227 @@
+"""SASRec (arXiv 1808.09781) with a softmax over all items: a causal transformer on item ids, embeddings tied.
+
+The strong plain sequence model; it knows nothing of texts, levels or semantic ids.
+"""
+
+# Shapes: B users, T events (padded behind), D width, V items, P positions with a next item.
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from contracts.errors import BadDataSet
+from contracts.progress import Progress
+from model.baselines.lists import Lists
+from model.baselines.train_rows import TrainRows
+from model.data.arrays import Int64
+from model.data.timelines import HeldOut
+from model.evaluation.evaluate import evaluate
+from model.evaluation.recommender import Ranking
+
+INITIAL_SPREAD = 0.02
+# Validation looks at the metric that is reported for the smallest list of interest.
+STOP_ON = "NDCG@10"
+
+
+@dataclass(frozen=True, slots=True)
+class SasRecConfig:
+    """Width, depth and budget.  `patience`: epochs without a better validation before the best weights are taken."""
+
+    width: int = 128
+    layers: int = 2
+    heads: int = 2
+    dropout: float = 0.5
+    length: int = 50
+    epochs: int = 60
+    patience: int = 5
+    batch_events: int = 256
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+
+class SasRecNetwork(nn.Module):
+    """Events [B, T] to states [B, T, D]; row 0 of `items` is padding, row i + 1 the item i of the vocabulary."""
+
+    def __init__(self, vocabulary: int, config: SasRecConfig) -> None:
+        super().__init__()
+        self.items = nn.Embedding(vocabulary + 1, config.width)
+        self.places = nn.Embedding(config.length, config.width)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        for embedding in (self.items, self.places):
+            nn.init.normal_(embedding.weight, std=INITIAL_SPREAD)
+
+    def forward(self, event_BT: Tensor) -> Tensor:
+        """States [B, T, D]: each sees itself and what was before it."""
+        state_BTD = self.items(event_BT) + self.places.weight[: event_BT.shape[1]]
+        state_BTD = self.dropout(state_BTD)
+        for block in self.blocks:
+            state_BTD = block(state_BTD)
+        found: Tensor = self.norm(state_BTD)
+        return found
+
+    def logits(self, state_PD: Tensor) -> Tensor:
+        """Scores of all items [P, V]."""
+        return state_PD @ self.items.weight[1:].T
+
+
+class _Block(nn.Module):
+    """Attention and a feed-forward layer, each normalised before and added."""
+
+    def __init__(self, config: SasRecConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.drop = config.dropout
+        self.norm_1, self.norm_2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.qkv, self.out = nn.Linear(config.width, 3 * config.width), nn.Linear(config.width, config.width)
+        self.up, self.down = nn.Linear(config.width, 4 * config.width), nn.Linear(4 * config.width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, state_BTD: Tensor) -> Tensor:
+        batch, length, width = state_BTD.shape
+        split = (batch, length, self.heads, width // self.heads)
+        query, key, value = (
+            part.reshape(split).transpose(1, 2) for part in self.qkv(self.norm_1(state_BTD)).chunk(3, -1)
+        )
+        drop = self.drop if self.training else 0.0
+        seen = F.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
+        state_BTD = state_BTD + self.dropout(self.out(seen.transpose(1, 2).reshape(state_BTD.shape)))
+        inner = self.dropout(F.gelu(self.up(self.norm_2(state_BTD))))
+        grown: Tensor = state_BTD + self.dropout(self.down(inner))
+        return grown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SasRec:
+    """A fitted network; items it was never trained on come behind all others, by popularity."""
+
+    network: SasRecNetwork
+    vocabulary: Int64
+    """[V] rows of the candidates that training events name."""
+    rows: TrainRows
+    longest: int
+    length: int
+
+    def __call__(self, users: Sequence[HeldOut]) -> list[Ranking]:
+        """One list each."""
+        events = [self._events(user)[-self.length :] for user in users]
+        make = Lists(self.rows, self.longest)
+        with torch.inference_mode():
+            state_BTD = self.network(_padded(events))
+            # A history that training knows nothing of leaves the first place, which then holds padding alone.
+            last_B = torch.tensor([max(len(own) - 1, 0) for own in events])
+            score_BV = self.network.logits(state_BTD[torch.arange(len(events)), last_B])
+            best = score_BV.topk(min(self.longest, score_BV.shape[1]), -1)
+        return [
+            make(self.vocabulary[code_R], score_R)
+            for code_R, score_R in zip(best.indices.numpy(), best.values.numpy(), strict=True)
+        ]
+
+    def _events(self, user: HeldOut) -> Int64:
+        row_H = self.rows.rows_of(user.items)
+        code_H = np.minimum(np.searchsorted(self.vocabulary, row_H), len(self.vocabulary) - 1)
+        known: Int64 = code_H[self.vocabulary[code_H] == row_H] + 1
+        return known
+
+
+def fit_sasrec(
+    rows: TrainRows, validation: Sequence[HeldOut], config: SasRecConfig, longest: int, progress: Progress
+) -> SasRec:
+    """Train until `epochs`, or until validation stands still; without validation users all epochs are run.
+
+    Raises BadDataSet where no user has two events.
+    """
+    vocabulary = np.unique(rows.item)
+    sequences = _sequences(rows, vocabulary, config.length)
+    if not sequences:
+        raise BadDataSet("no user has two training events: a sequence model has nothing to learn")
+    rng = np.random.default_rng(config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = SasRecNetwork(len(vocabulary), config)
+        fitted = SasRec(network, vocabulary, rows, longest, config.length)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
+        best, stale, kept = -1.0, 0, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        progress.begin("training SASRec", config.epochs)
+        for _ in range(config.epochs):
+            loss = _epoch(network, sequences, optimiser, config, rng)
+            found = _validate(fitted, validation)
+            progress.advance(1, f"loss {loss:.3f}" + ("" if found is None else f" {STOP_ON} {found:.4f}"))
+            if found is None:
+                continue
+            if found > best:
+                best, stale = found, 0
+                kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+                continue
+            stale += 1
+            if stale >= config.patience:
+                break
+        if validation:
+            network.load_state_dict(kept)
+        network.eval()
+    return fitted
+
+
+def _sequences(rows: TrainRows, vocabulary: Int64, length: int) -> list[Int64]:
+    """Per user the last `length` + 1 events, from 1; users with a single one have nothing to predict."""
+    code_E = np.searchsorted(vocabulary, rows.item) + 1
+    starts = np.flatnonzero(np.diff(rows.user)) + 1
+    return [own[-length - 1 :] for own in np.split(code_E, starts) if len(own) > 1]
+
+
+def _epoch(
+    network: SasRecNetwork,
+    sequences: Sequence[Int64],
+    optimiser: torch.optim.Optimizer,
+    config: SasRecConfig,
+    rng: np.random.Generator,
+) -> float:
+    network.train()
+    total = targets = 0.0
+    for part in _batches(sequences, config.batch_events, rng):
+        event_BT = _padded([own[:-1] for own in part])
+        next_BT = _padded([own[1:] for own in part])
+        counts_BT = next_BT > 0
+        logit_PV = network.logits(network(event_BT)[counts_BT])
+        loss = F.cross_entropy(logit_PV, next_BT[counts_BT] - 1)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        count = float(counts_BT.sum())
+        total, targets = total + float(loss.detach()) * count, targets + count
+    return total / targets
+
+
+def _validate(fitted: SasRec, validation: Sequence[HeldOut]) -> float | None:
+    """Mean over the truths; None where there is nobody to ask."""
+    if not validation:
+        return None
+    fitted.network.eval()
+    found = evaluate(fitted, validation, (10,), batch=256)
+    return float(np.mean([metrics[STOP_ON] for metrics in found.values()]))
+
+
+def _batches(sequences: Sequence[Int64], events: int, rng: np.random.Generator) -> Iterator[list[Int64]]:
+    """Users of like length together, to pad little, about `events` next items a batch; batches in chance order."""
+    noise = rng.random(len(sequences))
+    targets = np.array([len(own) - 1 for own in sequences])
+    order = np.lexsort((noise, targets))
+    batch_of = (np.cumsum(targets[order]) - 1) // events
+    parts = np.split(order, np.flatnonzero(np.diff(batch_of)) + 1)
+    for place in rng.permutation(len(parts)):
+        yield [sequences[user] for user in parts[place]]
+
+
+def _padded(events: Sequence[Int64]) -> Tensor:
+    """Zeros behind: causal attention never looks at them from a real place."""
+    padded_BT = np.zeros((len(events), max(1, *map(len, events), 1)), np.int64)
+    for row, own in enumerate(events):
+        padded_BT[row, : len(own)] = own
+    return torch.from_numpy(padded_BT)
