@@ -55,6 +55,5 @@ def intervals(values_UM: NDArray[np.float64], seed: int = 0, draws: int = DRAWS)
     low_M, high_M = np.quantile(mean_DM, (0.025, 0.975), axis=0)
     error_M = values_UM.std(0, ddof=1) / np.sqrt(users) if users > 1 else np.full(metrics, np.inf)
     return [
-        Interval(*map(float, row))
-        for row in zip(values_UM.mean(0), low_M, high_M, DETECTABLE * error_M, strict=True)
+        Interval(*map(float, row)) for row in zip(values_UM.mean(0), low_M, high_M, DETECTABLE * error_M, strict=True)
     ]

@@ -10,7 +10,9 @@ from model.evaluation.bootstrap import DRAWS, Interval, intervals
 from model.evaluation.user_metrics import TruthMetrics, UserMetrics
 
 
-def compare(ours: UserMetrics, theirs: UserMetrics, seed: int = 0, draws: int = DRAWS) -> dict[str, dict[str, Interval]]:
+def compare(
+    ours: UserMetrics, theirs: UserMetrics, seed: int = 0, draws: int = DRAWS
+) -> dict[str, dict[str, Interval]]:
     """Truth -> metric -> ours minus theirs.  Raises BadResults where the two were not measured on the same users.
 
     Truths and metrics that only one of them has are left out.

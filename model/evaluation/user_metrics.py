@@ -78,9 +78,7 @@ class UserMetrics:
         values_RM = np.column_stack([table[name].to_numpy() for name in metrics]) if metrics else np.empty((0, 0))
         return cls(
             {
-                str(truth): TruthMetrics(
-                    tuple(user_R[truth_R == truth].tolist()), metrics, values_RM[truth_R == truth]
-                )
+                str(truth): TruthMetrics(tuple(user_R[truth_R == truth].tolist()), metrics, values_RM[truth_R == truth])
                 for truth in dict.fromkeys(truth_R.tolist())
             }
         )

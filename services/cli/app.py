@@ -11,8 +11,10 @@ import typer
 
 from contracts.errors import RankGRError
 from services.cli import (
+    baseline,
     bench,
     build,
+    compare,
     data,
     dead_letters,
     demo,
@@ -40,6 +42,8 @@ app.command("train")(train.train)
 app.add_typer(sid.app, name="sid")
 app.command("recommend")(recommend.recommend)
 app.command("eval")(evaluate.evaluate)
+app.command("baseline")(baseline.baseline)
+app.command("compare")(compare.compare)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(items.app, name="items")
