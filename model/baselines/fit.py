@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -45,6 +45,15 @@ class BaselineConfig:
     longest: int = 1000
     sasrec: SasRecConfig = field(default_factory=SasRecConfig)
 
+    def used_by(self, method: Method) -> dict[str, object]:
+        """Those of the settings that this method's lists depend on."""
+        used: dict[str, object] = {"history_level": int(self.history_level), "longest": self.longest}
+        if method is Method.COOCCURRENCE:
+            used["prior"] = self.prior
+        if method is Method.SASREC:
+            used["sasrec"] = asdict(self.sasrec)
+        return used
+
 
 def fit_baseline(method: Method, data: DataSet, config: BaselineConfig, progress: Progress) -> Recommender:
     """Fit on training rows alone; validation rows stop SASRec's training and do no more.
@@ -69,5 +78,5 @@ def _validation(data: DataSet, config: BaselineConfig) -> Sequence[HeldOut]:
     users = list(held_out(data, Split.VALID, config.history_level))
     if len(users) <= VALIDATION_USERS:
         return users
-    chosen = np.random.default_rng(config.sasrec.seed).choice(len(users), VALIDATION_USERS, replace=False)
-    return [users[place] for place in np.sort(chosen)]
+    chosen = np.random.default_rng(config.sasrec.seed).permutation(len(users))[:VALIDATION_USERS]
+    return [users[place] for place in chosen]

@@ -38,10 +38,10 @@ class SasRecConfig:
     heads: int = 2
     dropout: float = 0.5
     length: int = 50
-    epochs: int = 60
-    patience: int = 5
+    epochs: int = 15
+    patience: int = 4
     batch_events: int = 256
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     seed: int = 0
 
 

@@ -55,7 +55,10 @@ class UserMetrics:
         tables = [_table(truth, of) for truth, of in sorted(self.truths.items())]
         partial = path.with_name(f".{path.name}.partial")
         try:
-            pq.write_table(pa.concat_tables(tables) if tables else _table("", _nobody()), partial)
+            # Truths may have metrics of their own; elsewhere these are NULL.
+            pq.write_table(
+                pa.concat_tables(tables, promote_options="default") if tables else _table("", _nobody()), partial
+            )
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
@@ -76,12 +79,13 @@ class UserMetrics:
         truth_R = np.asarray(table["truth"].to_pylist(), dtype=object)
         user_R = np.asarray(table["user_id"].to_pylist(), dtype=object)
         values_RM = np.column_stack([table[name].to_numpy() for name in metrics]) if metrics else np.empty((0, 0))
-        return cls(
-            {
-                str(truth): TruthMetrics(tuple(user_R[truth_R == truth].tolist()), metrics, values_RM[truth_R == truth])
-                for truth in dict.fromkeys(truth_R.tolist())
-            }
-        )
+        found: dict[str, TruthMetrics] = {}
+        for truth in dict.fromkeys(truth_R.tolist()):
+            own_UM = values_RM[truth_R == truth]
+            known_M = ~np.isnan(own_UM).all(0)
+            names = tuple(name for name, known in zip(metrics, known_M.tolist(), strict=True) if known)
+            found[truth] = TruthMetrics(tuple(user_R[truth_R == truth].tolist()), names, own_UM[:, known_M])
+        return cls(found)
 
 
 def mean_over_seeds(runs: Sequence[UserMetrics]) -> UserMetrics:

@@ -11,6 +11,7 @@ import typer
 
 from contracts.errors import RankGRError
 from services.cli import (
+    ablate,
     baseline,
     bench,
     build,
@@ -44,6 +45,7 @@ app.command("recommend")(recommend.recommend)
 app.command("eval")(evaluate.evaluate)
 app.command("baseline")(baseline.baseline)
 app.command("compare")(compare.compare)
+app.command("ablate")(ablate.ablate)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(items.app, name="items")

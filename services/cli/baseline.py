@@ -41,7 +41,7 @@ def baseline(
     prior: Annotated[
         float, typer.Option(min=0, help="Co-occurrence: users added to both sides of the cosine; shrinks rare items.")
     ] = 20.0,
-    epochs: Annotated[int, typer.Option(min=1, max=1000, help="SASRec: at most so many.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1, max=1000, help="SASRec: at most so many.")] = 15,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="SASRec: equal seeds give equal weights.")] = 0,
     apart: Apart = False,
     dump: Dump = None,

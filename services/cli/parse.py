@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -20,6 +21,17 @@ def integers(text: str, option: str) -> tuple[int, ...]:
     if not all(_INTEGER.fullmatch(part) and -(2**63) <= int(part) < 2**63 for part in parts):
         raise typer.BadParameter(f"{text!r} is not a list of 64-bit integers like 12,55,901", param_hint=option)
     return tuple(int(part) for part in parts)
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """`0,0.5,1` as numbers from 0 on; an empty text is no number."""
+    try:
+        found = tuple(float(part) for part in words(text))
+    except ValueError:
+        found = (-1.0,)
+    if not all(0 <= number < math.inf for number in found):
+        raise typer.BadParameter(f"{text!r} is not a list of numbers like 0,0.5,1", param_hint=option)
+    return found
 
 
 def words(text: str) -> tuple[str, ...]:
