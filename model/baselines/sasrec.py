@@ -60,7 +60,9 @@ class SasRecNetwork(nn.Module):
 
     def forward(self, event_BT: Tensor) -> Tensor:
         """States [B, T, D]: each sees itself and what was before it."""
-        state_BTD = self.items(event_BT) + self.places.weight[: event_BT.shape[1]]
+        # Tied embeddings are small; scaled as in the paper they are not drowned by what the blocks add.
+        scale = self.items.weight.shape[1] ** 0.5
+        state_BTD = scale * self.items(event_BT) + self.places.weight[: event_BT.shape[1]]
         state_BTD = self.dropout(state_BTD)
         for block in self.blocks:
             state_BTD = block(state_BTD)

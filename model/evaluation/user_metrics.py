@@ -84,7 +84,9 @@ class UserMetrics:
             own_UM = values_RM[truth_R == truth]
             known_M = ~np.isnan(own_UM).all(0)
             names = tuple(name for name, known in zip(metrics, known_M.tolist(), strict=True) if known)
-            found[truth] = TruthMetrics(tuple(user_R[truth_R == truth].tolist()), names, own_UM[:, known_M])
+            found[truth] = TruthMetrics(
+                tuple(user_R[truth_R == truth].tolist()), names, np.ascontiguousarray(own_UM[:, known_M])
+            )
         return cls(found)
 
 

@@ -13,6 +13,7 @@ from contracts.errors import RankGRError
 from services.cli import (
     ablate,
     baseline,
+    behaviour_order,
     bench,
     build,
     compare,
@@ -46,6 +47,7 @@ app.command("eval")(evaluate.evaluate)
 app.command("baseline")(baseline.baseline)
 app.command("compare")(compare.compare)
 app.command("ablate")(ablate.ablate)
+app.command("behaviour-order")(behaviour_order.behaviour_order)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(items.app, name="items")
