@@ -32,16 +32,16 @@ def planted(behaviours: tuple[str, ...] = BEHAVIOURS) -> DataSet:
             place = len(behaviours) - 1 - strength
             own = (user % TASTES) * ITEMS_EACH + place * third + rng.permutation(third)[:5]
             rows += [(user, int(item), strength, Split.TEST if n == 0 else Split.TRAIN) for n, item in enumerate(own)]
-    user, item, behaviour, split = (np.array(column) for column in zip(*rows, strict=True))
+    user_E, item_E, behaviour_E, split_E = (np.array(column) for column in zip(*rows, strict=True))
     count = len(rows)
     log = assemble_log(
         RawEvents(
-            user=Named(tuple(map(str, range(USERS))), user.astype(np.int32)),
-            item=item + 1,
-            behavior=Named(behaviours, behaviour.astype(np.int32)),
+            user=Named(tuple(map(str, range(USERS))), user_E.astype(np.int32)),
+            item=item_E + 1,
+            behavior=Named(behaviours, behaviour_E.astype(np.int32)),
             timestamp=np.full(count, -1),
             request=None,
-            split=split.astype(np.int8),
+            split=split_E.astype(np.int8),
             scene=nobody_knows(count),
             device=nobody_knows(count),
         )
