@@ -12,7 +12,7 @@ DATA ?=
 ONCE ?=
 ARGS ?=
 
-.PHONY: help setup setup-dev setup-vllm demo test test-heavy test-vllm check format bench-engine bench-online load
+.PHONY: help setup setup-dev setup-vllm demo test test-heavy test-vllm check format bench-engine bench-online load results
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -75,6 +75,19 @@ bench-online: $(VENV)/.dev ## the online path side by side (ARGS="--quick --out 
 
 bench-engine: $(VENV)/.dev ## the engine's hosts side by side (ARGS="--quick --out DIR"); vLLM's after setup-vllm
 	@$(BIN)/rankgr bench engine $(ARGS)
+
+# Which configuration a log has; another log takes CONFIG=FILE.
+CONFIG ?= $(or $(if $(findstring amazon_beauty,$(DATA)),configs/amazon_beauty_$(MACHINE).toml),\
+  $(if $(findstring trivago,$(DATA)),configs/trivago_$(MACHINE).toml),configs/marketplace_cpu.toml)
+MACHINE ?= cpu
+RESULTS ?= var/results
+
+results: $(VENV)/.dev ## every table of docs/results.md for DATA=DIR (MACHINE=gpu, CONFIG=FILE, ARGS="--seeds 0,1,2")
+	@test -d "$(DATA)" || { echo "make: DATA=DIR names a data set directory" >&2; exit 2; }
+	@case "$(DATA)" in \
+	  *taobao*) $(BIN)/rankgr behaviour-order "$(DATA)" $(ARGS) ;; \
+	  *) $(BIN)/rankgr ablate "$(DATA)" --config $(CONFIG) --out "$(RESULTS)/$$(basename "$(DATA)")-$(MACHINE)" $(ARGS) ;; \
+	esac
 
 load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against loadtest/budgets.toml
 	$(BIN)/python -m loadtest.run

@@ -16,7 +16,7 @@ from contracts.errors import BadResults
 from contracts.progress import Progress
 from model.baselines.fit import BaselineConfig, Method, fit_baseline
 from model.build.recipe import Recipe
-from model.build.source import Source
+from model.build.source import Source, fingerprint
 from model.bundle.read import Bundle, read_bundle
 from model.bundle.verify import read_manifest
 from model.data.data_set import DataSet
@@ -112,8 +112,7 @@ class Study:
         return UserMetrics(metrics.truths | {INVALID: own})
 
     def _identity(self, of: dict[str, object]) -> str:
-        data = Source.of(self.data, preset="", recipe=Recipe(), seed=0, release=self.release).sha256
-        all_of_it = {"measure": repr(self.measure), "data": data, **of}
+        all_of_it = {"measure": repr(self.measure), "data": fingerprint(self.data), **of}
         return hashlib.sha256(json.dumps(all_of_it, sort_keys=True).encode()).hexdigest()[:IDENTITY_DIGITS]
 
     def _kept(self, name: str, seed: int, identity: str) -> Cell | None:
