@@ -76,17 +76,20 @@ bench-online: $(VENV)/.dev ## the online path side by side (ARGS="--quick --out 
 bench-engine: $(VENV)/.dev ## the engine's hosts side by side (ARGS="--quick --out DIR"); vLLM's after setup-vllm
 	@$(BIN)/rankgr bench engine $(ARGS)
 
-# Which configuration a log has; another log takes CONFIG=FILE.
-CONFIG ?= $(or $(if $(findstring amazon_beauty,$(DATA)),configs/amazon_beauty_$(MACHINE).toml),\
-  $(if $(findstring trivago,$(DATA)),configs/trivago_$(MACHINE).toml),configs/marketplace_cpu.toml)
+# Another log takes its own configuration: CONFIG=FILE.
+CONFIG ?= configs/marketplace_cpu.toml
 MACHINE ?= cpu
 RESULTS ?= var/results
 
 results: $(VENV)/.dev ## every table of docs/results.md for DATA=DIR (MACHINE=gpu, CONFIG=FILE, ARGS="--seeds 0,1,2")
 	@test -d "$(DATA)" || { echo "make: DATA=DIR names a data set directory" >&2; exit 2; }
-	@case "$(DATA)" in \
-	  *taobao*) $(BIN)/rankgr behaviour-order "$(DATA)" $(ARGS) ;; \
-	  *) $(BIN)/rankgr ablate "$(DATA)" --config $(CONFIG) --out "$(RESULTS)/$$(basename "$(DATA)")-$(MACHINE)" $(ARGS) ;; \
+	@out="$(RESULTS)/$$(basename "$(DATA)")-$(MACHINE)"; case "$$(basename "$(DATA)")" in \
+	  taobao*) $(BIN)/rankgr behaviour-order "$(DATA)" $(ARGS) ;; \
+	  amazon_beauty*) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config configs/amazon_beauty_$(MACHINE).toml \
+	    --ks 5,10,20,100 $(ARGS) ;; \
+	  trivago*) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config configs/trivago_$(MACHINE).toml \
+	    --ks 20,100,500,1000 --prior 0 $(ARGS) ;; \
+	  *) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config "$(CONFIG)" $(ARGS) ;; \
 	esac
 
 load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against loadtest/budgets.toml
