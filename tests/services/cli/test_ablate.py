@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from model.build.network import network_config
 from model.build.read_recipe import read_recipe
+from model.prompt import PromptFormat
 
 from .command_line import Run
 
@@ -96,3 +98,8 @@ def test_what_is_missing_is_one_line(rankgr: Run, micro_data: Path, config: Path
 def test_every_configuration_of_the_repository_is_read(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.optimiser.precision == ("bf16" if path.stem.endswith("_gpu") else "float32")
+    sizes = recipe.semantic_ids.sizes or (64,) * recipe.semantic_ids.levels
+    assert len(recipe.decoding.beams) == len(recipe.decoding.lambdas) == len(sizes)
+    prompt = PromptFormat.create(sizes, (), layout=recipe.prompt.layout, max_tokens=recipe.prompt.max_tokens)
+    # Widths and heads that do not fit are refused here.
+    assert network_config(recipe, prompt).hidden_size == recipe.network.hidden_size
