@@ -18,7 +18,7 @@ from model.data.data_set import DataSet
 from model.data.log import Split
 from model.data.popularity import trained_events, users_per_item
 from model.semantic_id.catalog import Catalog
-from model.semantic_id.collisions import settle_collisions
+from model.semantic_id.collisions import check_room, settle_collisions
 from model.semantic_id.cooccurrence import cooccurrence_counts, likely_pairs
 from model.semantic_id.evidence import Evidence, RelatedItems
 from model.semantic_id.features import FeatureRecipe, ItemFeatures
@@ -59,7 +59,7 @@ def make_semantic_ids(
     """
     shown = progress or Silent()
     item_id = chosen_items(data, settings)
-    check_room(len(item_id), settings)
+    check_room(len(item_id), settings.level_sizes, settings.cap)
     row_N = np.searchsorted(data.items.item_id, item_id)
     shown.begin("item features", 2)
     walks = train_histories(data, settings.history_level, item_id)
@@ -139,16 +139,6 @@ def popularity_of(data: DataSet, item_id: Int64s) -> Float32s:
     known_K = np.isin(seen_K, item_id)
     popularity_N[np.searchsorted(item_id, seen_K[known_K])] = count_K[known_K]
     return popularity_N
-
-
-def check_room(items: int, settings: SidSettings) -> None:
-    """Raise BadDataSet where so many items have no place; before hours of work, not after them."""
-    if items > settings.places:
-        sizes = "x".join(map(str, settings.level_sizes))
-        raise BadDataSet(
-            f"{items} items do not fit {sizes} codes with at most {settings.cap} items on each "
-            f"({settings.places} places): take larger levels or a higher cap"
-        )
 
 
 def _unknown(texts: Sequence[str], walks: Sequence[Int64s]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from model.data.data_set import DataSet
 from model.data.read_interactions import INTERACTIONS_FILE, TRACE_FILE
 
 FINGERPRINT_DIGITS = 12
+DIGEST_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Source:
     def as_json(self) -> dict[str, str | int | float]:
         """As the manifest keeps it."""
         return dict(asdict(self))
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits over all of it: which run a checkpoint belongs to."""
+        said = json.dumps(self.as_json(), sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:DIGEST_DIGITS]
 
     def made(self, manifest: Manifest) -> bool:
         """Whether the bundle with this manifest came from just this."""

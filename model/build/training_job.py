@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
@@ -112,11 +110,7 @@ class TrainingJob:
     def _build(
         self, source: Source, beginning: Beginning, progress: Progress, *, resume: bool, force: bool
     ) -> BuildBundle:
-        run = RunDirectory(self.run_path, _identity(source))
+        run = RunDirectory(self.run_path, source.digest)
         if is_main_process():
             run.begin(resume=resume, replace=force)
         return BuildBundle(self.recipe, source, progress, self.now, beginning, run)
-
-
-def _identity(source: Source) -> str:
-    return hashlib.sha256(json.dumps(source.as_json(), sort_keys=True).encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from contracts.errors import BadBundle
-from model.bundle.verify import read_manifest, verify_files
+from model.bundle.verify import first_complaint, read_manifest, verify_files
 from model.semantic_id.features import ItemFeatures
 from model.semantic_id.new_item_encoder import NewItemEncoder
 from model.semantic_id.quantiser import Quantiser
@@ -83,9 +83,7 @@ def read_encoder_files(directory: Path, encoder: SentenceEncoder | None = None) 
     try:
         description = _Description.model_validate_json((directory / _DESCRIPTION).read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BadBundle(f"{directory}: {_DESCRIPTION}: {where}: {first['msg']}") from error
+        raise BadBundle(f"{directory}: {_DESCRIPTION}: {first_complaint(error)}") from error
     text: FittedTextFeatures | None = None
     if description.text != "none":
         arrays = _arrays(directory, _ARRAYS)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from contracts.errors import BadBundle
 from model.bundle.new_items import ENCODER_FILES, FEATURES_FOLDER, QUANTISER_FILE, feature_files, read_encoder_files
 from model.bundle.prompt_side import CATALOG_FILE
-from model.bundle.verify import verify_files
+from model.bundle.verify import read_described, verify_files
 from model.bundle.whole import sums_of, write_whole
 from model.semantic_id.catalog import Catalog
 from model.semantic_id.evidence import Evidence
@@ -128,14 +128,6 @@ def read_evidence(directory: Path) -> Evidence:
 
 def read_sid_manifest(directory: Path) -> SidManifest:
     """`semantic_ids.json` alone, its files unchecked.  Raises BadBundle."""
-    path = directory / SIDS_FILE
-    try:
-        return SidManifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise BadBundle(f"{directory} holds no semantic ids: it has no {SIDS_FILE}") from None
-    except OSError as error:
-        raise BadBundle(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BadBundle(f"{path} describes no semantic ids that this version reads: {where}: {first['msg']}") from error
+    return read_described(
+        directory, SIDS_FILE, SidManifest, "holds no semantic ids", "describes no semantic ids that this version reads"
+    )

@@ -6,14 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contracts.errors import BadBundle
 from contracts.manifest import MANIFEST_FILE, Manifest
 
 CHUNK_BYTES = 1 << 20
+
+Described = TypeVar("Described", bound=BaseModel)
 
 
 def sha256_of(path: Path) -> str:
@@ -27,17 +29,26 @@ def sha256_of(path: Path) -> str:
 
 def read_manifest(directory: Path) -> Manifest:
     """The manifest alone, its files unchecked.  Raises BadBundle."""
-    path = directory / MANIFEST_FILE
+    return read_described(directory, MANIFEST_FILE, Manifest, "is not a bundle", "is not a manifest this version reads")
+
+
+def read_described(directory: Path, name: str, kind: type[Described], missing: str, other: str) -> Described:
+    """A description of a directory.  Raises BadBundle: what it is that is `missing`, or that the file is of `other`."""
+    path = directory / name
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise BadBundle(f"{directory} is not a bundle: it has no {MANIFEST_FILE}") from None
+        raise BadBundle(f"{directory} {missing}: it has no {name}") from None
     except OSError as error:
         raise BadBundle(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BadBundle(f"{path} is not a manifest this version reads: {where}: {first['msg']}") from error
+        raise BadBundle(f"{path} {other}: {first_complaint(error)}") from error
+
+
+def first_complaint(error: ValidationError) -> str:
+    """The first thing that is wrong with a file, and where in it."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
 
 
 class Listing(Protocol):

@@ -29,6 +29,11 @@ class RequestCircumstances:
     """Unix seconds of the request's first event; None where the log has no clock."""
     device: str | None
 
+    @property
+    def timestamp_ms(self) -> int | None:
+        """Unix milliseconds, None where the log has no clock."""
+        return None if self.timestamp_s is None else self.timestamp_s * 1000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:

@@ -67,12 +67,7 @@ class Generative:
         return rankings
 
     def _request(self, user: HeldOut) -> DecodeRequest:
-        circumstances = user.circumstances
-        stamp = circumstances.timestamp_s
-        context = PromptContext.at(
-            scene=circumstances.scene,
-            timestamp_ms=None if stamp is None else stamp * 1000,
-            device=circumstances.device,
-        )
+        of = user.circumstances
+        context = PromptContext.at(of.timestamp_ms, of.scene, of.device)
         prompt = prompt_from_history(self.prompt_format, self.catalog, user.items, user.levels, context)
         return DecodeRequest(tokens=prompt.tokens, beams=self.beams, lambdas=self.lambdas, iap_mix=self.iap_mix)

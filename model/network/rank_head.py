@@ -60,6 +60,12 @@ class RankHead(nn.Module):
         self.fc1 = nn.Linear(rows * (2 if self.with_query else 1), shape.mlp_hidden)
         self.fc2 = nn.Linear(shape.mlp_hidden, 1)
 
+    @torch.no_grad()
+    def silence(self) -> None:
+        """Say the same of every code: IAP's log p then orders alone, exactly, and by the same decoder."""
+        self.fc2.weight.zero_()
+        self.fc2.bias.zero_()
+
     def query(self, embedding: Tensor) -> Tensor:
         """Queries [.., C, R, E] of token embeddings [.., C, D]."""
         return self._heads(embedding, self.q_proj)

@@ -39,12 +39,7 @@ def settle_collisions(
     Raises BadDataSet where there are more items than places.
     """
     sizes = tuple(len(centroid_VD) for centroid_VD in centroids)
-    places = prod(sizes) * cap
-    if cap < 1 or codes_NM.shape[0] > places:
-        raise BadDataSet(
-            f"{codes_NM.shape[0]} items do not fit {'x'.join(map(str, sizes))} codes with at most {cap} "
-            f"items on each ({places} places): take larger levels or a higher cap"
-        )
+    check_room(codes_NM.shape[0], sizes, cap)
     order_N = np.lexsort((np.arange(codes_NM.shape[0]), -popularity_N.astype(np.float64)))
     settled_NM = codes_NM.copy()
     homeless_K = _overflow(codes_NM, order_N, cap)
@@ -59,6 +54,16 @@ def settle_collisions(
             stays_N[rows_K[housed_K]] = True
         _Tree(settled_NM, stays_N, features_ND, centroids, cap).house(order_N[~stays_N[order_N]])
     return settled_NM
+
+
+def check_room(items: int, level_sizes: Sequence[int], cap: int) -> None:
+    """Raise BadDataSet where so many items have no place; long work asks before it begins, not after it."""
+    places = prod(level_sizes) * cap
+    if cap < 1 or items > places:
+        raise BadDataSet(
+            f"{items} items do not fit {'x'.join(map(str, level_sizes))} codes with at most {cap} "
+            f"items on each ({places} places): take larger levels or a higher cap"
+        )
 
 
 def _overflow(codes_NM: Int32s, order_N: Int64s, cap: int) -> Int64s:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from contracts.errors import BadRequest
@@ -33,18 +32,11 @@ def method_of(bundle: Bundle, decoding: Decoding, longest: int) -> Recommender:
     """What makes the lists of a variant.  Raises TooManyCombinations without the trie of a large one."""
     network = bundle.network()
     if not decoding.rank_head:
-        silence(network)
+        network.rank_head.silence()
     if not decoding.trie:
         return WithoutTrie.of(bundle, network, decoding, longest)
     decoder = TwoStageDecoder(network, bundle.catalog)
     return Generative(decoder, bundle.prompt_format, bundle.catalog, lambdas=decoding.lambdas, iap_mix=decoding.iap_mix)
-
-
-def silence(network: RankGRNetwork) -> None:
-    """Let the rank head say the same of every code: log p then orders alone, exactly."""
-    with torch.no_grad():
-        network.rank_head.fc2.weight.zero_()
-        network.rank_head.fc2.bias.zero_()
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contracts.errors import BadDataSet
 from contracts.progress import Progress
@@ -241,13 +241,9 @@ class _Loop:
             self._log = StepLog(run, self._place.steps)
 
 
-def _freeze_what_is_not_asked(network: nn.Module, config: FitConfig) -> None:
+def _freeze_what_is_not_asked(network: RankGRNetwork, config: FitConfig) -> None:
     """Without RSP nothing trains the rank head: it then says the same of every code, and IAP alone decides."""
     asked = config.losses.gamma > 0
-    head = network.get_submodule("rank_head")
-    head.requires_grad_(asked)
+    network.rank_head.requires_grad_(asked)
     if not asked:
-        with torch.no_grad():
-            for name, weight in head.named_parameters():
-                if name.startswith("fc2."):
-                    weight.zero_()
+        network.rank_head.silence()

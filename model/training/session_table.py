@@ -121,10 +121,7 @@ def _contexts(circumstances: Sequence[RequestCircumstances], fmt: PromptFormat) 
     made: dict[PromptContext, Ints] = {}
     rows = []
     for each in circumstances:
-        stamp = each.timestamp_s
-        context = PromptContext.at(
-            scene=each.scene, timestamp_ms=None if stamp is None else stamp * 1000, device=each.device
-        )
+        context = PromptContext.at(each.timestamp_ms, each.scene, each.device)
         if context not in made:
             made[context] = context_tokens(fmt, context)
         rows.append(made[context])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -119,8 +117,7 @@ def _train(data: DataSet, shown: Progress) -> Train:
     from model.training.run_directory import RunDirectory
 
     def train(recipe: Recipe, source: Source, out: Path) -> None:
-        digest = hashlib.sha256(json.dumps(source.as_json(), sort_keys=True).encode()).hexdigest()[:16]
-        place = RunDirectory(out.with_name(f"{out.name}.training"), digest)
+        place = RunDirectory(out.with_name(f"{out.name}.training"), source.digest)
         # A training that was interrupted goes on from its checkpoint.
         place.begin(resume=True, replace=True)
         BuildBundle(recipe, source, shown, datetime.now(UTC), run=place)(data, out)

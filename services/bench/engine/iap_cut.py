@@ -22,8 +22,7 @@ class IapCut:
     """Reads the run's bundle when it is first asked."""
 
     terms: Terms
-    _network: RankGRNetwork | None = field(default=None, init=False)
-    _roots: Int64s = field(init=False)
+    _known: tuple[RankGRNetwork, Int64s] | None = field(default=None, init=False)
 
     @torch.inference_mode()
     def tied(self, tokens: Int64s, most: int) -> frozenset[int]:
@@ -31,19 +30,18 @@ class IapCut:
 
         A logit is a sum of products, so that rounding goes with the largest of them.
         """
-        network = self._read()
-        states_TD = network(torch.from_numpy(tokens)[None], torch.arange(len(tokens))[None], None)[0]
-        logit_V = network.level_logits(states_TD[-1], 1).numpy()
-        starts = self._roots
+        network, starts = self._read()
         if len(starts) <= most:
             return frozenset()
+        states_TD = network(torch.from_numpy(tokens)[None], torch.arange(len(tokens))[None], None)[0]
+        logit_V = network.level_logits(states_TD[-1], 1).numpy()
         cut = np.sort(logit_V[starts])[-most]
         near = np.abs(logit_V[starts] - cut) <= SCORE_TOLERANCE * max(1.0, float(np.abs(logit_V).max()))
         return frozenset(starts[near].tolist())
 
-    def _read(self) -> RankGRNetwork:
-        if self._network is None:
+    def _read(self) -> tuple[RankGRNetwork, Int64s]:
+        """The network in float64, and the first codes that lead to an item."""
+        if self._known is None:
             bundle = read_bundle(self.terms.bundle)
-            self._network = bundle.network().double()
-            self._roots = np.unique(bundle.catalog.codes[:, 0]).astype(np.int64)
-        return self._network
+            self._known = bundle.network().double(), np.unique(bundle.catalog.codes[:, 0]).astype(np.int64)
+        return self._known

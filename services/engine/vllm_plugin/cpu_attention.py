@@ -1,4 +1,4 @@
-"""Reading prompts on a CPU: torch's fused attention in place of vLLM's kernel, which takes several times as long.
+"""Reading prompts on a CPU: torch's fused attention in place of vLLM's kernel, which is slower.
 
 The cache stays vLLM's: its writer fills the blocks, and what a prompt found there is unpacked for the new tokens.
 """
