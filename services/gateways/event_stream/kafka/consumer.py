@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
+from kafka import errors as kafka_errors
+
 from contracts.errors import StreamDown
 from services.gateways.event_stream.dead_letter import dead_letter
 from services.gateways.event_stream.kafka.book import PartitionBook
@@ -76,6 +78,7 @@ class KafkaConsumer:
         self._heard_s = 0.0
         self._fetching: asyncio.Task[None] | None = None
         self._settled = True
+        self._settled_s = 0.0
         self._closing_s: float | None = None
 
     async def receive(self, most: int, wait_s: float) -> list[Delivery]:
@@ -180,7 +183,12 @@ class KafkaConsumer:
             try:
                 if self._membership is None:
                     self._membership = await self._join()
+                    self._settled_s = loop.time()
                 await self._take_in(self._membership, await self._membership.poll(paused=self._desk.full))
+                if self._settled:
+                    self._settled_s = loop.time()
+                elif loop.time() - self._settled_s > self._around.times.rebalance_s:
+                    raise kafka_errors.RebalanceInProgressError("the group never finished handing out its partitions")
             except FAILURES as error:
                 self._failure = error
                 self._news.set()

@@ -58,6 +58,14 @@ class GroupTimes:
     heartbeat_s: float = 3.0
     fetch_wait_s: float = 0.05
 
+    @property
+    def rebalance_s(self) -> float:
+        """How long a group may take to hand out its partitions: until it knows who is dead, and once more as long.
+
+        kafka-python waits five minutes for a broker that has forgotten about it.
+        """
+        return 2.0 * self.session_s + 2.0
+
 
 class Membership:
     """One stay in a group, from joining to leaving.  All calls raise kafka-python's errors."""
