@@ -23,6 +23,8 @@ from model.data.arrays import Int64
 from model.data.timelines import HeldOut
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recommender import Ranking
+from model.network.dropout import Dropout
+from model.training.kept_memory import keep_freed_memory
 
 INITIAL_SPREAD = 0.02
 # Validation looks at the metric that is reported for the smallest list of interest.
@@ -54,7 +56,7 @@ class SasRecNetwork(nn.Module):
         self.places = nn.Embedding(config.length, config.width)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         for embedding in (self.items, self.places):
             nn.init.normal_(embedding.weight, std=INITIAL_SPREAD)
 
@@ -84,7 +86,7 @@ class _Block(nn.Module):
         self.norm_1, self.norm_2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
         self.qkv, self.out = nn.Linear(config.width, 3 * config.width), nn.Linear(config.width, config.width)
         self.up, self.down = nn.Linear(config.width, 4 * config.width), nn.Linear(4 * config.width, config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, state_BTD: Tensor) -> Tensor:
         batch, length, width = state_BTD.shape
@@ -144,6 +146,7 @@ def fit_sasrec(
     sequences = _sequences(rows, vocabulary, config.length)
     if not sequences:
         raise BadDataSet("no user has two training events: a sequence model has nothing to learn")
+    keep_freed_memory()
     rng = np.random.default_rng(config.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

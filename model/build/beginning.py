@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -10,8 +11,10 @@ from model.build.recipe import Recipe
 from model.network.network import RankGRNetwork, network_from
 from model.prompt import PromptFormat, tokenizer_files
 
-# Positives among the rank head's candidates at the start of training: its last bias begins at this prior.
-POSITIVE_SHARE = 0.05
+
+def even_chance(fmt: PromptFormat) -> float:
+    """The chance that a code is true before anything is learnt, over the levels: what the rank head begins with."""
+    return 1.0 / statistics.geometric_mean(fmt.level_sizes)
 
 
 class Beginning(Protocol):
@@ -48,7 +51,7 @@ class FromSeed:
     def network(self, recipe: Recipe, fmt: PromptFormat, seed: int) -> RankGRNetwork:
         """Of the recipe's size."""
         network = network_from(network_config(recipe, fmt), seed)
-        network.initialise(seed, POSITIVE_SHARE)
+        network.initialise(seed, even_chance(fmt))
         return network
 
     def tokenizer_files(self, fmt: PromptFormat) -> Mapping[str, str | bytes]:

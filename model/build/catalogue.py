@@ -20,9 +20,13 @@ def make_catalog(data: DataSet, recipe: Recipe, seed: int) -> SemanticIds:
     """
     ids = recipe.semantic_ids
     settings = SidSettings(
+        method=ids.method,
         cap=ids.max_items_per_sid,
         dims=ids.feature_dims,
+        text_share=ids.text_share,
+        window=ids.window,
         history_level=recipe.prompt.history_level,
+        items=ids.items,
         most_items=ids.most_items,
         seed=seed,
     )

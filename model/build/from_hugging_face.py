@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from contracts.errors import BadBundle, BadConfig
-from model.build.beginning import POSITIVE_SHARE
+from model.build.beginning import even_chance
 from model.build.network import decode_defaults, rank_head_shape
 from model.build.recipe import Recipe
 from model.bundle.verify import sha256_of
@@ -81,7 +81,7 @@ class FromHuggingFace:
     def network(self, recipe: Recipe, fmt: PromptFormat, seed: int) -> RankGRNetwork:
         """Its backbone under a rank head drawn anew; new tokens begin near the mean of the old ones."""
         network = RankGRNetwork(self._config(recipe, fmt))
-        network.initialise(seed, POSITIVE_SHARE)
+        network.initialise(seed, even_chance(fmt))
         weights = self._weights()
         own = network.state_dict()
         embedding, old = own["model.embed_tokens.weight"], weights.pop("model.embed_tokens.weight", None)

@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from contracts.behaviors import Level
+from model.semantic_id.settings import Items, Method
 from model.training.config import (
     STRICT,
     FitConfig,
@@ -28,6 +29,7 @@ from model.training.config import (
     OptimiserConfig,
     Rate,
     SampleConfig,
+    Share,
     ValidationConfig,
 )
 
@@ -61,7 +63,8 @@ class SemanticIdConfig:
     sizes: codes per level; left out, `levels` levels with a power of two each, at least code_share times the levels-th
     root of the number of items.  With two levels, 2 gives four places an item, enough that most items keep their
     nearest codes although ids are unique (max_items_per_sid 1).
-    most_items: the catalogue takes items seen in training first, most often seen before others, then the rest by id.
+    most_items: the catalogue takes items seen in training first, most often seen before others, then the rest by id;
+    items `seen` leaves the rest out.  method, text_share, window: as in `rankgr sid build` (docs/semantic-ids.md).
     """
 
     levels: PositiveInt = 2
@@ -70,6 +73,10 @@ class SemanticIdConfig:
     smallest_level: PositiveInt = 16
     largest_level: PositiveInt = 512
     feature_dims: PositiveInt = 64
+    method: Method = "rkmeans"
+    text_share: Share = 0.5
+    window: PositiveInt = 5
+    items: Items = "all"
     most_items: PositiveInt = 60_000
     max_items_per_sid: PositiveInt = 1
 

@@ -15,6 +15,7 @@ from model.build.build_bundle import BuildBundle, Built
 from model.build.from_hugging_face import FromHuggingFace
 from model.build.recipe import Recipe
 from model.build.source import Source, file_fingerprint
+from model.build.train_prices import with_train_prices
 from model.bundle.semantic_ids import read_semantic_ids
 from model.bundle.whole import check_target
 from model.data.data_set import read_data_set
@@ -57,7 +58,7 @@ class TrainingJob:
         return self._streamed(self.sids, beginning, progress, resume=resume, force=force)
 
     def _in_memory(self, beginning: Beginning, progress: Progress, *, resume: bool, force: bool) -> Built:
-        data = read_data_set(self.data)
+        data = with_train_prices(read_data_set(self.data), self.data)
         need_order(data.log, data.name)
         source = Source.of(
             data, preset=self.name, recipe=self.recipe, seed=self.seed, release=self.release, init=beginning.name()

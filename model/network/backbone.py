@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from model.network.attention import wide_dtype
 from model.network.config import RankGRConfig
+from model.network.dropout import dropout
 
 KeptKeys = list[tuple[Tensor, Tensor]]
 
@@ -70,6 +71,18 @@ class SelfAttention(nn.Module):
         self.v_proj = nn.Linear(config.hidden_size, narrow)
         self.o_proj = nn.Linear(wide, config.hidden_size, bias=False)
 
+    @torch.no_grad()
+    def begin_copying(self, share: float) -> None:
+        """Add so much of the identity to values and outputs: what the value heads hold of a state passes through."""
+        values = self.v_proj.out_features
+        groups = self.o_proj.in_features // values
+        dims = min(values, self.o_proj.out_features)
+        self.v_proj.weight.diagonal()[:dims].add_(share)
+        # Query heads that share a value head see the same: each passes on its part of it.
+        by_head = self.o_proj.weight.view(self.o_proj.out_features, -1, groups, self.head_dim)
+        for dim in range(dims):
+            by_head[dim, dim // self.head_dim, :, dim % self.head_dim] += share / groups
+
     def project(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """q [.., H, E], k and v [.., K, E] of x [.., D], rotated."""
         # One product instead of three: putting the weights side by side costs nothing beside it.
@@ -123,7 +136,7 @@ class Layer(nn.Module):
 
     def dropped(self, x: Tensor) -> Tensor:
         """x with a share of its values left out while training, where training asks for it."""
-        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropout(x, self.dropout) if self.dropout and self.training else x
 
 
 class Backbone(nn.Module):
@@ -187,7 +200,7 @@ class Backbone(nn.Module):
 
     def _embedded(self, tokens: Tensor) -> Tensor:
         x: Tensor = self.embed_tokens(tokens)
-        return functional.dropout(x, self.dropout, self.training) if self.dropout else x
+        return dropout(x, self.dropout) if self.dropout and self.training else x
 
     def full_attention(self, q_BSHE: Tensor, k_BSKE: Tensor, v_BSKE: Tensor, mask: Tensor | None) -> Tensor:
         """Heads' outputs [B, S, H, E] of every token over the whole row."""

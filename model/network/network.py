@@ -16,6 +16,11 @@ from model.network.backbone import Backbone, Layer, RMSNorm
 from model.network.config import RankGRConfig
 from model.network.rank_head import RankHead
 
+# About the root mean square of a code's first embedding (seeded ones: model/build/network.py).
+CODE_RMS = 0.1
+# Of the identity, in values and in outputs: a quarter of the normalised state that is seen gets through.
+COPIED = 0.5
+
 # Shapes: B rows, S tokens, D hidden size, V_l codes of a level; .. any leading axes.
 
 
@@ -73,6 +78,9 @@ class RankGRNetwork(nn.Module):
     def initialise(self, seed: int, prior: float | None = None) -> None:
         """Draw all weights anew: normal(0, initializer_range), norms 1, biases 0.
 
+        Attention begins as a mean of what it sees: values and outputs also carry `COPIED` of the identity, so that a
+        state already leans towards the embeddings of what stands before it, and hence towards codes like those.
+        A model this small finds out what to copy long before it would find out how to.
         The rank head is drawn at 1 / sqrt(inputs): it has no residual path around it, and four matrices of
         small weights in a row would leave it without a gradient for most of a short training.
         `prior`, the expected share of positives among the rank head's candidates, becomes its last bias.
@@ -91,6 +99,9 @@ class RankGRNetwork(nn.Module):
                     module.weight.copy_(drawn)
                     if isinstance(module, nn.Linear) and module.bias is not None:
                         module.bias.zero_()
+            for layer in self.stack():
+                layer.self_attn.begin_copying(COPIED)
+            self.rank_head.begin_as_similarity(CODE_RMS)
             if prior is not None:
                 self.rank_head.fc2.bias.fill_(math.log(prior) - math.log1p(-prior))
 

@@ -19,6 +19,12 @@ from model.network.config import RankHeadShape
 # F hidden units of the MLP; .. any leading axes.
 
 
+# Beside the planned part of the first weights the drawn part is small, yet breaks ties between heads and units.
+DRAWN_SHARE = 0.1
+# How far a code that is quite like what it attends to stands out at first.
+SIMILARITY = 1.0
+
+
 class Keys(NamedTuple):
     """Projected keys and values, [.., T, R, E] each."""
 
@@ -65,6 +71,37 @@ class RankHead(nn.Module):
         """Say the same of every code: IAP's log p then orders alone, exactly, and by the same decoder."""
         self.fc2.weight.zero_()
         self.fc2.bias.zero_()
+
+    @torch.no_grad()
+    def begin_as_similarity(self, embedding_rms: float) -> None:
+        """Begin with logits that rise with q.o, the likeness of a code and of the states that it attends to.
+
+        Projections carry the identity on top of what was drawn, queries grown to the size of a state (codes' embeddings
+        have `embedding_rms`), so that a code attends to the states that expect it.  The MLP multiplies: silu(x) +
+        silu(-x) is about x^2 / 2, and (q + o)^2 - (q - o)^2 = 4 q o, four hidden units for a direction; directions
+        are the coordinates, or sums of some where there are more of them than a quarter of the hidden units.
+        Only where there are projections and the MLP sees the query; otherwise nothing changes.
+        """
+        if self.q_proj is None or self.k_proj is None or self.v_proj is None or not self.with_query:
+            return
+        rows, units = self.heads * self.dim, self.fc2.in_features
+        for projection, size in ((self.q_proj, 1.0 / embedding_rms), (self.k_proj, 1.0), (self.v_proj, 1.0)):
+            projection.weight.mul_(DRAWN_SHARE * size)
+            projection.weight.diagonal().add_(size)
+        directions = min(units // 4, rows)
+        if not directions:
+            return
+        # Coordinate i belongs to direction i mod directions, with a sign that keeps the sums apart.
+        place = torch.arange(rows)
+        along = torch.zeros(directions, rows)
+        along[place % directions, place] = 1.0 - 2.0 * ((place // directions) % 2).float()
+        along *= (directions / rows) ** 0.5
+        for number, (of_attended, of_query) in enumerate(((1, 1), (-1, -1), (1, -1), (-1, 1))):
+            own = slice(number * directions, (number + 1) * directions)
+            self.fc1.weight[own] = torch.cat((of_attended * along, of_query * along), 1).to(self.fc1.weight)
+            # (q + o)^2 counts for it, (q - o)^2 against it.
+            self.fc2.weight[0, own] = (SIMILARITY if number < 2 else -SIMILARITY) / directions**0.5
+        self.fc2.weight[0, 4 * directions :] *= DRAWN_SHARE
 
     def query(self, embedding: Tensor) -> Tensor:
         """Queries [.., C, R, E] of token embeddings [.., C, D]."""

@@ -43,10 +43,12 @@ class PerLevel:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class LossConfig:
-    """L = gamma * BCE + NTP + alpha * LDPO (eqs. 8, 10, 11, 16, 17), and what RSP is asked.
+    """L = gamma * BCE + NTP + alpha * LDPO (eqs. 8, 10, 11, 16, 17) + history * NTP over it, and what RSP is asked.
 
     alpha 0 switches LDPO off, gamma 0 RSP; both 0 is plain NTP.
     ntp_weights: weight of each level's items in NTP; the literal eq. 10 is 1 for all.
+    history: weight of NTP over the history itself, every item of it after those before it.  The paper has none (0); it
+    costs no token, and in a small log it is most of what there is to learn from.
     rsp_labels (A7): y of each level's items in the BCE; the literal eq. 16 is 1 for all.  Weak levels get less, because
     with all of them at 1 the rank head cannot tell a purchase from a pseudo-exposure, and its order is the list's.
     hard_candidates + random_candidates codes are scored per RSP decision: the model's own best (eq. 12), and some
@@ -61,6 +63,7 @@ class LossConfig:
     alpha: NonNegativeFloat = 1.0
     beta: PositiveFloat = 0.5
     gamma: NonNegativeFloat = 1.0
+    history: NonNegativeFloat = 0.0
     ntp_weights: PerLevel = PerLevel(pseudo_exposure=0.0, exposure=0.1, click=1.0, purchase=1.0)
     rsp_labels: PerLevel = PerLevel(pseudo_exposure=0.0, exposure=0.1, click=1.0, purchase=1.0)
     hard_candidates: PositiveInt = 16
@@ -78,12 +81,18 @@ class SampleConfig:
     Per session at most `targets` items are packed, strongest levels first; sessions without any weak item get
     `sampled_negatives` random items as pseudo-exposures, which are never NTP targets.
     last_sessions: a user's last so many sessions are learnt from; 0 means all.
+    user_sessions: of a user's sessions an epoch holds at most so many, drawn anew; 0 means all.  With NTP over the
+    history (`losses.history`) every item is learnt all the same, and a session costs tokens that its history does not.
+    weak_sessions: share of the sessions without an item of the log's strongest level that an epoch holds, drawn anew.
+    Where most sessions are single clicks and requests are asked for more, they would be nearly all that is learnt from.
     """
 
     targets: PositiveInt = 5
     sampled_negatives: NonNegativeInt = 2
     row_sessions: PositiveInt = 16
     last_sessions: NonNegativeInt = 0
+    user_sessions: NonNegativeInt = 0
+    weak_sessions: Share = 1.0
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

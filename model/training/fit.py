@@ -24,6 +24,7 @@ from model.semantic_id.trie import Trie
 from model.training.batches import Batch, Blocks, epoch
 from model.training.config import FitConfig
 from model.training.devices import Devices, repeatable
+from model.training.kept_memory import keep_freed_memory
 from model.training.run_directory import (
     Checkpoint,
     Place,
@@ -72,6 +73,7 @@ class Fit:
 
     def __call__(self, network: RankGRNetwork, blocks: Blocks) -> FitReport:
         """Train.  Raises BadDataSet when no block has a session to learn from, OSError when the disk refuses."""
+        keep_freed_memory()
         with repeatable():
             loop = _Loop(self, network)
             try:
@@ -163,7 +165,9 @@ class _Loop:
         devices.backward(step)
         norm = devices.clip(self._losses, optimiser_config.clip)
         self._optimiser.step()
-        parts = devices.sum_over(torch.stack([step.ntp, step.ldpo, step.rsp, step.total.detach()])).tolist()
+        parts = devices.sum_over(
+            torch.stack([step.ntp, step.ldpo, step.rsp, step.history, step.total.detach()])
+        ).tolist()
         place.steps += 1
         place.batches += 1
         place.tokens += batch.tokens
@@ -183,7 +187,7 @@ class _Loop:
         self._fit.progress.advance(units, f"ntp {ntp:.3f} ldpo {ldpo:.3f} rsp {rsp:.3f}, {per_s:,.0f} tokens/s")
         left_s = max(budget - place.tokens, 0) / per_s if per_s else 0.0
         line: dict[str, float] = {"step": place.steps, "epoch": place.epoch + 1, "tokens": place.tokens}
-        line |= dict(zip(("ntp", "ldpo", "rsp", "loss"), parts, strict=True))
+        line |= dict(zip(("ntp", "ldpo", "rsp", "history", "loss"), parts, strict=True))
         line |= {"rate": rate, "gradient_norm": norm, "tokens_per_s": round(per_s, 1), "left_s": round(left_s, 1)}
         self._write(line)
 

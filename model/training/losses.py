@@ -59,18 +59,14 @@ def ldpo_loss(pi_NK: Tensor, level_NK: Tensor, beta: float, over: Tensor | None 
     return mean_N.sum() / divisor.clamp(min=1)
 
 
-def rsp_mass(label_C: Tensor, valid_C: Tensor) -> Tensor:
-    """Labels of the valid candidates summed, and their number: what `rsp_loss` balances by, [2]."""
-    return torch.stack([(label_C * valid_C).sum(), valid_C.sum().to(label_C.dtype)])
+def rsp_loss(logit_C: Tensor, label_C: Tensor, weight_C: Tensor, over: Tensor | float) -> Tensor:
+    """Eq. 16: the BCE summed over a decision's candidates, mean over the `over` decisions they belong to.
 
-
-def rsp_loss(logit_C: Tensor, label_C: Tensor, valid_C: Tensor, over: Tensor | None = None) -> Tensor:
-    """Eq. 16, balanced: mean over valid candidates of the BCE, positives weighted by sqrt(negatives / positives).
-
-    A plain sum over the candidates would dwarf the two NTP terms of an item, and a plain mean would leave one
-    positive among fifty with almost no pull.
+    weight_C: how many candidates each stands for; 0: none.  Candidates that were drawn from many count for all of
+    them, so that a score keeps its meaning, the probability that the code is a true one, whichever way the code came
+    in: weighted otherwise, codes that are seldom asked about end up with scores that are too high, and RSP's order
+    puts them before the model's own best.
     """
-    mass, count = (rsp_mass(label_C, valid_C) if over is None else over).unbind()
-    weight = ((count - mass).clamp(min=1.0) / mass.clamp(min=1.0)).sqrt()
-    each_C = F.binary_cross_entropy_with_logits(logit_C, label_C, pos_weight=weight, reduction="none")
-    return torch.where(valid_C, each_C, 0.0).sum() / count.clamp(min=1.0)
+    each_C = F.binary_cross_entropy_with_logits(logit_C, label_C, reduction="none")
+    divisor = torch.as_tensor(over, dtype=each_C.dtype, device=each_C.device)
+    return torch.where(weight_C > 0, weight_C * each_C, 0.0).sum() / divisor.clamp(min=1)

@@ -16,7 +16,6 @@ from model.network.rank_head import Keys
 from model.training.chance import uniform_at
 from model.training.config import LossConfig
 from model.training.fold import Fold
-from model.training.losses import rsp_mass
 from model.training.packing import PackedBatch
 from model.training.states import States
 from model.training.valid_codes import ValidCodes
@@ -27,12 +26,12 @@ from model.training.wrong_prefixes import WrongPrefixes
 
 
 class Decisions(NamedTuple):
-    """One level's candidates, those of all prefixes: logits and labels [C], which of them count, and rsp_mass [2]."""
+    """One level's candidates, those of all prefixes: logits, labels, what each counts [C]; the number of prefixes."""
 
     logit_C: Tensor
     label_C: Tensor
-    valid_C: Tensor
-    mass: Tensor
+    weight_C: Tensor
+    prefixes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +129,15 @@ class Questions:
 
     def _answered(self, batch: PackedBatch, asked: _Asked, keys: Keys, level: int) -> Decisions:
         valid_GV = self._valid.following(asked.prefix_Gj)
-        code_GC, usable_GC = self._candidates(asked, valid_GV, level)
+        code_GC, weight_GC = self._candidates(asked, valid_GV, level)
         own_GJD = asked.own_GJD.detach() if self._config.detached else asked.own_GJD
         own = self._network.rank_head.project(own_GJD)
         logit_C = self._logits(batch, asked.session_G, code_GC, keys, own, level).flatten()
-        label_C, valid_C = asked.label_GV.gather(1, code_GC).flatten(), usable_GC.flatten()
-        return Decisions(logit_C.to(wide_dtype(logit_C.dtype)), label_C, valid_C, rsp_mass(label_C, valid_C))
+        logit_C = logit_C.to(wide_dtype(logit_C.dtype))
+        label_C = asked.label_GV.gather(1, code_GC).flatten()
+        # As in NTP, a session with many true items counts no more than one with a single one.
+        weight_GC = weight_GC / asked.label_GV.sum(-1, keepdim=True).clamp(min=1.0)
+        return Decisions(logit_C, label_C.to(logit_C.dtype), weight_GC.flatten().to(logit_C.dtype), len(code_GC))
 
     def _labels(self, batch: PackedBatch, session_G: Tensor, prefix_Gj: Tensor, level: int) -> Tensor:
         """y [G, V]: the strongest label of any target of the session with this prefix and that code (multi-hot).
@@ -152,23 +154,27 @@ class Questions:
         return label_GV.scatter_reduce(1, code_GK, label_GK, "amax")
 
     def _candidates(self, asked: _Asked, valid_GV: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """Codes [G, C] and which of them count: the truth, the model's own best (eq. 12), and some by chance.
+        """Codes [G, C] and what each counts: the truth, the model's own best (eq. 12), and some of the rest by chance.
 
         The truth is forced in: without it, early training would have no positives and drive every score to zero.
+        What was drawn by chance stands for all of the rest, in equal shares; 0 is no candidate.
         """
         size = asked.logp_GV.shape[1]
         hard = min(self._config.hard_candidates, size)
-        true_G = (asked.label_GV > 0).sum(-1)
-        # As many as the prefix's own truth needs, whatever other prefixes are in the batch.
-        count_G = true_G.clamp(min=min(hard + self._config.random_candidates, size))
         best_GC = asked.logp_GV.masked_fill(~valid_GV, -torch.inf).topk(hard, -1).indices
         priority_GV = uniform_at(asked.chance_G, size, salt=level)
         priority_GV = priority_GV.scatter(1, best_GC, 2.0)
         priority_GV = torch.where(asked.label_GV > 0, 3.0, priority_GV).masked_fill(~valid_GV, -1.0)
+        # As many as the prefix's own truth and best need, whatever other prefixes are in the batch, and the draws.
+        count_G = ((priority_GV >= 2.0).sum(-1) + self._config.random_candidates).clamp(max=size)
         most = int(count_G.max()) if len(count_G) else 1
         top = priority_GV.topk(most, -1)
         place_C = torch.arange(most, device=top.indices.device)
-        return top.indices, (top.values >= 0) & (place_C < count_G[:, None])
+        used_GC = (top.values >= 0) & (place_C < count_G[:, None])
+        drawn_GC = used_GC & (top.values < 1.0)
+        rest_G1 = ((priority_GV >= 0) & (priority_GV < 1.0)).sum(-1, keepdim=True)
+        share_G1 = rest_G1 / drawn_GC.sum(-1, keepdim=True).clamp(min=1)
+        return top.indices, torch.where(drawn_GC, share_G1, 1.0) * used_GC
 
     def _logits(
         self, batch: PackedBatch, session_G: Tensor, code_GC: Tensor, keys: Keys, own: Keys, level: int
@@ -186,5 +192,8 @@ class Questions:
         embedding_VD = self._network.code_embeddings(level)
         if self._config.detached:
             embedding_VD = embedding_VD.detach()
-        query_GCRE = self._network.rank_head.query(embedding_VD)[code_GC]
-        return self._network.rank_head.fused(query_GCRE, seen, mask_G1T)
+        head = self._network.rank_head
+        # Whichever is less work: a query for every code, or one for every candidate.
+        few = code_GC.numel() < len(embedding_VD)
+        query_GCRE = head.query(embedding_VD[code_GC]) if few else head.query(embedding_VD)[code_GC]
+        return head.fused(query_GCRE, seen, mask_G1T)

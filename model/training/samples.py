@@ -102,6 +102,10 @@ def draw_samples(
     sessions: SessionTable, fmt: PromptFormat, catalog: Catalog, config: SampleConfig, rng: np.random.Generator
 ) -> SampleTable:
     """Targets and negatives of every session, by chance, and the rows that hold them."""
+    if config.weak_sessions < 1.0:
+        sessions = sessions.only(_strong_or_drawn(sessions, config.weak_sessions, rng))
+    if config.user_sessions:
+        sessions = sessions.only(_some_of_each_user(sessions, config.user_sessions, rng))
     targets = _with_negatives(sessions, _strongest(sessions, config.targets, rng), catalog, config, rng)
     first_N = bounds_of(targets.owner_T, len(sessions))
     first_R, longest_R = _rows(sessions, config.row_sessions)
@@ -132,6 +136,24 @@ class _Targets:
     row_T: Ints
     level_T: Ints
     shown_T: NDArray[np.bool_]
+
+
+def _strong_or_drawn(sessions: SessionTable, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Sessions with an item of the strongest level that any has, and of the others a share by chance."""
+    if not len(sessions):
+        return np.zeros(0, np.bool_)
+    strongest_N = np.maximum.reduceat(sessions.level_P, sessions.bounds_N[:-1])
+    kept_N: NDArray[np.bool_] = (strongest_N == strongest_N.max()) | (rng.random(len(sessions)) < share)
+    return kept_N
+
+
+def _some_of_each_user(sessions: SessionTable, most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """At most `most` of every user's sessions, by chance."""
+    order_N = np.lexsort((rng.random(len(sessions)), sessions.user_N))
+    place_N = np.arange(len(sessions)) - np.searchsorted(sessions.user_N, sessions.user_N)
+    kept_N = np.zeros(len(sessions), np.bool_)
+    kept_N[order_N[place_N < most]] = True
+    return kept_N
 
 
 def _strongest(sessions: SessionTable, most: int, rng: np.random.Generator) -> _Targets:

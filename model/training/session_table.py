@@ -6,7 +6,7 @@ Made once per block; samples are drawn from it every epoch (model/training/sampl
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Self
 
@@ -77,6 +77,21 @@ class SessionTable:
             bounds_N=picked_bounds_N,
             row_P=row_P[pick_P],
             level_P=level_P[pick_P],
+        )
+
+    def only(self, kept_N: NDArray[np.bool_]) -> Self:
+        """The table of these sessions alone, in the same order; histories stay."""
+        order_N = np.flatnonzero(kept_N)
+        pick_P, bounds_N = _picked(self.bounds_N, order_N)
+        return replace(
+            self,
+            user_N=self.user_N[order_N],
+            begin_N=self.begin_N[order_N],
+            visible_N=self.visible_N[order_N],
+            context_NC=self.context_NC[order_N],
+            bounds_N=bounds_N,
+            row_P=self.row_P[pick_P],
+            level_P=self.level_P[pick_P],
         )
 
 

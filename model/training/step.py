@@ -14,6 +14,7 @@ from model.network.attention import wide_dtype
 from model.network.network import RankGRNetwork
 from model.training.config import LossConfig
 from model.training.fold import Fold
+from model.training.history_loss import history_loss
 from model.training.losses import ldpo_loss, ldpo_sessions, ntp_loss, ntp_sessions, rsp_loss
 from model.training.packing import PackedBatch
 from model.training.questions import Decisions, Questions
@@ -35,6 +36,7 @@ class StepLosses:
     ntp: Tensor
     ldpo: Tensor
     rsp: Tensor
+    history: Tensor
 
 
 def alone(tally: Tensor) -> Tensor:
@@ -74,15 +76,18 @@ class TrainingLosses(nn.Module):
         pi_NK, level_NK = fold(pi_T), fold(batch.level_T)
         weight_NK = fold(self._weight.to(pi_T)[batch.level_T] * batch.ntp_T)
         decisions = self._decisions(batch, states, [part.detach() for part in logp])
-        counts = [ntp_sessions(weight_NK), ldpo_sessions(level_NK)]
-        tally = torch.cat([torch.stack(counts).to(pi_T), *(each.mass.to(pi_T) for each in decisions)])
+        history, items = self._history(batch, states)
+        counts = [ntp_sessions(weight_NK), ldpo_sessions(level_NK), items]
+        tally = torch.cat([torch.stack(counts).to(pi_T), pi_T.new_tensor([each.prefixes for each in decisions])])
         whole = self._sum_over(tally * (0.0 if batch.idle else 1.0))
         ntp = ntp_loss(pi_NK, weight_NK, whole[0])
         ldpo = ldpo_loss(pi_NK, level_NK, self._config.beta, whole[1])
-        rsp = self._rsp(decisions, whole[2:].view(-1, 2))
+        history = history / whole[2].clamp(min=1)
+        rsp = self._rsp(decisions, whole[3:])
         share = 0.0 if batch.idle else 1.0
-        total = share * (ntp + self._config.alpha * ldpo + self._config.gamma * rsp)
-        return StepLosses(total, share * ntp.detach(), share * ldpo.detach(), share * rsp.detach())
+        config = self._config
+        total = share * (ntp + config.alpha * ldpo + config.gamma * rsp + config.history * history)
+        return StepLosses(total, *(share * part.detach() for part in (ntp, ldpo, rsp, history)))
 
     def _log_probabilities(self, batch: PackedBatch, states: States) -> list[Tensor]:
         """Of level 1 per session [N, V], of deeper levels per target [T, V]."""
@@ -92,16 +97,22 @@ class TrainingLosses(nn.Module):
         ]
         return [F.log_softmax(each.to(wide_dtype(each.dtype)), -1) for each in logits]
 
+    def _history(self, batch: PackedBatch, states: States) -> tuple[Tensor, Tensor]:
+        """What is asked of the history, and of how many items; nothing where it weighs nothing."""
+        if not self._config.history:
+            return states.all_BSD.new_zeros(()), states.all_BSD.new_zeros(())
+        return history_loss(self.network, batch, states)
+
     def _decisions(self, batch: PackedBatch, states: States, logp: list[Tensor]) -> list[Decisions]:
         if not self._config.gamma:
             return []
         return self._questions(batch, states, logp)
 
-    def _rsp(self, decisions: list[Decisions], whole_m2: Tensor) -> Tensor:
+    def _rsp(self, decisions: list[Decisions], whole_m: Tensor) -> Tensor:
         """Eq. 16, the levels added up."""
-        loss = whole_m2.new_zeros(())
-        for each, over in zip(decisions, whole_m2, strict=True):
-            loss = loss + rsp_loss(each.logit_C, each.label_C, each.valid_C, over)
+        loss = whole_m.new_zeros(())
+        for each, over in zip(decisions, whole_m, strict=True):
+            loss = loss + rsp_loss(each.logit_C, each.label_C, each.weight_C, over)
         # A process whose rows are asked nothing has a gradient all the same, of zeros: the others wait for it.
         for weight in self.network.rank_head.parameters():
             loss = loss + 0.0 * weight.sum()

@@ -54,6 +54,7 @@ def ablate(
 ) -> None:
     """Train and measure variants cell by cell.  What is interrupted goes on where it stopped when it is asked again."""
     from model.build.read_recipe import read_recipe
+    from model.build.train_prices import with_train_prices
     from model.data.data_set import read_data_set
     from model.data.log import Split
     from model.study.report import as_json as told
@@ -71,7 +72,7 @@ def ablate(
     variants = _chosen([*ablation(recipe), *sweeps(recipe, values)], only)
     chosen_seeds = _seeds(seeds)
     methods = _methods(baselines)
-    data = read_data_set(directory)
+    data = with_train_prices(read_data_set(directory), directory)
     place = out or Path("var/ablate") / f"{data.name}-{config.stem}"
     measure = Measure(Split[split.name], cutoffs_of(ks), users)
     with progress(quiet=as_json) as shown:

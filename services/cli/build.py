@@ -42,12 +42,13 @@ def build(
     from model.build.build_bundle import BuildBundle
     from model.build.presets import PRESETS
     from model.build.source import Source
+    from model.build.train_prices import with_train_prices
     from model.data.data_set import read_data_set
 
     check_preset(preset)
     started = time.monotonic()
     with progress(quiet=as_json) as shown:
-        data = read_data_set(directory)
+        data = with_train_prices(read_data_set(directory), directory)
         source = Source.of(data, preset=preset, recipe=PRESETS[preset], seed=seed, release=version("rankgr"))
         built = BuildBundle(PRESETS[preset], source, shown, datetime.now(UTC))(data, out, replace=force)
     told(out, built, time.monotonic() - started, as_json)

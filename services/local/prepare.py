@@ -12,6 +12,7 @@ from contracts.manifest import Manifest
 from contracts.progress import Progress
 from model.build.presets import PRESETS
 from model.build.source import Source
+from model.build.train_prices import with_train_prices
 from model.bundle.verify import read_manifest
 from model.data.data_set import DataSet, read_data_set, write_data_set
 from model.data.read_items import ITEMS_FILE
@@ -35,7 +36,8 @@ def prepare(state: Path, data: Path | None, preset: str, progress: Progress) -> 
 
     Raises BadDataSet, BadBundle, OSError.
     """
-    opened = read_data_set(data or _marketplace(state, progress))
+    directory = data or _marketplace(state, progress)
+    opened = with_train_prices(read_data_set(directory), directory)
     place = state / "bundles" / opened.name
     source = Source.of(opened, preset=preset, recipe=PRESETS[preset], seed=SEED, release=version("rankgr"))
     if (known := _known(place)) is not None and source.made(known):

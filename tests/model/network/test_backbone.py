@@ -158,3 +158,17 @@ def test_a_foreign_configuration_is_refused_in_one_line(change: dict[str, object
     with pytest.raises(BadBundle, match=word) as caught:
         RankGRConfig.from_json({**small_config().to_json(), **change})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_attention_begins_as_a_mean_of_what_it_sees(kv_heads: int) -> None:
+    attention = RankGRNetwork(small_config(kv_heads=kv_heads)).stack()[0].self_attn
+    for projection in (attention.v_proj, attention.o_proj):
+        projection.weight.data.zero_()
+    attention.v_proj.bias.data.zero_()
+    attention.begin_copying(0.5)
+    x_SD = torch.randn(7, 32, generator=torch.Generator().manual_seed(0))
+    mean_HE = attention.v_proj(x_SD).view(7, kv_heads, 8).mean(0).repeat_interleave(4 // kv_heads, 0)
+    found_D, carried = attention.o_proj(mean_HE.flatten()), 8 * kv_heads
+    torch.testing.assert_close(found_D[:carried], 0.25 * x_SD.mean(0)[:carried])
+    assert not found_D[carried:].any()

@@ -112,41 +112,27 @@ def test_without_any_positive_ntp_is_zero_and_so_is_its_gradient() -> None:
     assert not gradient.any()
 
 
-@st.composite
-def candidates(draw: st.DrawFn) -> tuple[list[float], list[float], list[bool]]:
-    """Logits, labels (soft ones too) and which of them count."""
-    one = st.tuples(st.floats(-20.0, 20.0), st.sampled_from([0.0, 0.1, 1.0]), st.booleans())
-    drawn = draw(st.lists(one, min_size=1, max_size=12))
-    # What does not count has no label: a code that leads nowhere is nobody's truth.
-    return (
-        [logit for logit, _, _ in drawn],
-        [label if counts else 0.0 for _, label, counts in drawn],
-        [counts for _, _, counts in drawn],
-    )
+Candidate = tuple[float, float, float]
+"""Logit, label (soft ones too), and how many codes it stands for."""
+
+one_candidate = st.tuples(
+    st.floats(-20.0, 20.0), st.sampled_from([0.0, 0.1, 1.0]), st.sampled_from([0.0, 1.0, 2.5, 40.0])
+)
 
 
-@given(candidates())
-def test_rsp_is_the_balanced_mean_of_the_bce_over_what_counts(
-    drawn: tuple[list[float], list[float], list[bool]],
-) -> None:
-    logits, labels, counts = drawn
-    used = [(logit, label) for logit, label, count in zip(logits, labels, counts, strict=True) if count]
-    mass = sum(label for _, label in used)
-    pull = math.sqrt(max(len(used) - mass, 1.0) / max(mass, 1.0))
+@given(st.lists(one_candidate, min_size=1, max_size=12), st.integers(1, 5))
+def test_rsp_is_the_sum_of_the_bce_over_what_the_candidates_stand_for(drawn: list[Candidate], decisions: int) -> None:
     terms = [
-        pull * label * math.log1p(math.exp(-logit)) + (1 - label) * math.log1p(math.exp(logit)) for logit, label in used
+        weight * (label * math.log1p(math.exp(-logit)) + (1 - label) * math.log1p(math.exp(logit)))
+        for logit, label, weight in drawn
     ]
-    found = rsp_loss(
-        torch.tensor(logits, dtype=torch.float64),
-        torch.tensor(labels, dtype=torch.float64),
-        torch.tensor(counts),
-    )
-    assert float(found) == pytest.approx(mean(terms), abs=1e-9)
+    logit_C, label_C, weight_C = torch.tensor(drawn, dtype=torch.float64).T
+    assert float(rsp_loss(logit_C, label_C, weight_C, decisions)) == pytest.approx(sum(terms) / decisions, abs=1e-9)
 
 
 def test_rsp_over_nothing_is_zero_with_a_gradient_of_zeros() -> None:
     logits = torch.ones(2, 3, requires_grad=True)
-    loss = rsp_loss(logits, torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool))
+    loss = rsp_loss(logits, torch.zeros(2, 3), torch.zeros(2, 3), over=0)
     [gradient] = torch.autograd.grad(loss, logits)
     assert float(loss.detach()) == 0.0
     assert not gradient.any()

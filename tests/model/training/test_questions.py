@@ -50,7 +50,7 @@ def test_what_is_asked_of_some_rows_does_not_depend_on_the_others() -> None:
     network = toy.shaken()
     samples = drawn(toy, [random_timeline(toy, seed) for seed in range(4)], SAMPLES)
     rows = np.arange(len(samples))
-    config = dataclasses.replace(WHOLE, hard_candidates=1, random_candidates=1, wrong_prefix_k=1)
+    config = dataclasses.replace(WHOLE, hard_candidates=1, random_candidates=1, wrong_prefix_k=1, history=0.4)
     losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config)
     asked = ask(samples, rows, config)
     with torch.no_grad():
@@ -68,7 +68,7 @@ def test_what_is_asked_of_some_rows_does_not_depend_on_the_others() -> None:
         total = tallies[0] + tallies[1]
         shared = TrainingLosses(network, ValidCodes(Trie.of_catalog(toy.catalog)), config, lambda _own: total)
         shares = [shared(pack(samples, part, toy.fmt, asked)) for part in (rows[0::2], rows[1::2])]
-    for name in ("total", "ntp", "ldpo", "rsp"):
+    for name in ("total", "ntp", "ldpo", "rsp", "history"):
         found = sum(float(getattr(share, name)) for share in shares)
         assert found == pytest.approx(float(getattr(whole, name)), rel=1e-6), name
 
@@ -112,7 +112,7 @@ def test_wrong_prefixes_are_the_model_s_best_codes_that_no_target_has_and_all_th
                 level_2.append(network.rank_head.score_logits(network.code_embeddings(2)[following], keys_TD))
         wrong_C = torch.cat(level_2)
         assert len(wrong_C) > 10
-        # With no wrong prefixes the same, but for those candidates: found by taking the level's mean apart.
+        # With no wrong prefixes the same, but for those candidates: found by taking the level's sum apart.
         states = States.of(network, batch)
         logp = [log_softmax(network.level_logits(states.marker_ND, 1), -1)]
         deeper = range(2, len(sizes) + 1)
@@ -121,10 +121,35 @@ def test_wrong_prefixes_are_the_model_s_best_codes_that_no_target_has_and_all_th
         merged = rsp_loss(
             torch.cat([parts[1].logit_C, wrong_C]),
             torch.cat([parts[1].label_C, torch.zeros(len(wrong_C))]),
-            torch.cat([parts[1].valid_C, torch.ones(len(wrong_C), dtype=torch.bool)]),
+            torch.cat([parts[1].weight_C, torch.ones(len(wrong_C))]),
+            parts[1].prefixes + len(level_2),
         )
-        others = sum(float(rsp_loss(*each[:3])) for number, each in enumerate(parts) if number != 1)
+        others = sum(float(rsp_loss(*each)) for number, each in enumerate(parts) if number != 1)
     assert float(found.rsp) == pytest.approx(float(merged) + others, rel=1e-6)
+
+
+@pytest.mark.parametrize(("hard", "drawn_by_chance"), [(1, 1), (2, 3), (3, 0), (40, 40)])
+def test_candidates_stand_for_all_codes_that_lead_to_an_item(hard: int, drawn_by_chance: int) -> None:
+    toy = Toy((6, 9), items=30)
+    network = toy.shaken()
+    samples = drawn(toy, [random_timeline(toy, seed) for seed in range(3)], SAMPLES)
+    config = dataclasses.replace(WHOLE, hard_candidates=hard, random_candidates=drawn_by_chance)
+    valid, batch = ValidCodes(Trie.of_catalog(toy.catalog)), packed_whole(samples, toy.fmt)
+    with torch.no_grad():
+        states = States.of(network, batch)
+        logp = [
+            log_softmax(network.level_logits(states.marker_ND, 1), -1),
+            log_softmax(network.level_logits(states.code_TjD[:, 0], 2), -1),
+        ]
+        for level, found in enumerate(Questions(network, valid, config)(batch, states, logp), start=1):
+            prefix_Gj = batch.codes_Tm[:, : level - 1] if level > 1 else batch.codes_Tm.new_empty(len(batch.row_N), 0)
+            codes_G = valid.following(prefix_Gj).sum(-1).double()
+            label_GC = found.label_C.view(found.prefixes, -1)
+            weight_GC = found.weight_C.view(found.prefixes, -1) * label_GC.sum(-1, keepdim=True).clamp(min=1.0)
+            # Drawn from or not, nothing is counted twice or forgotten; without draws the rest is nobody's.
+            if drawn_by_chance:
+                assert torch.allclose(weight_GC.sum(-1).double(), codes_G, rtol=1e-6)
+            assert bool((weight_GC.sum(-1) <= codes_G + 1e-6).all())
 
 
 def test_detached_rsp_reaches_the_rank_head_alone() -> None:

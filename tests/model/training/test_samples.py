@@ -133,6 +133,29 @@ def test_a_session_with_a_weak_item_needs_no_negatives() -> None:
         assert sample.ntp_K.tolist() == [True, True]
 
 
+def test_weak_sessions_are_thinned_out_by_chance_and_strong_ones_stay() -> None:
+    strength = [CLICK, PURCHASE] * 20
+    user = timeline([1], [session(1, [2, 3], [EXPOSURE, level], place) for place, level in enumerate(strength)])
+    kept = [
+        [int(sample.level_K.max()) for sample in samples_of(rows_of(user, SampleConfig(weak_sessions=0.3), seed))]
+        for seed in range(20)
+    ]
+    assert all(levels.count(PURCHASE) == 20 for levels in kept)
+    assert 80 < sum(levels.count(CLICK) for levels in kept) < 160
+    assert len({tuple(levels) for levels in kept}) > 1
+    nobody = timeline([1], [session(1, [2], [CLICK])])
+    assert len(rows_of(nobody, SampleConfig(weak_sessions=0.0))) == 1
+
+
+def test_of_a_user_with_many_sessions_some_are_drawn_anew_every_time() -> None:
+    often = timeline([1], [session(1, [2], [CLICK], place) for place in range(9)])
+    seldom = timeline([1], [session(1, [3], [CLICK])])
+    found = [drawn(TOY, [often, seldom], SampleConfig(user_sessions=2), seed) for seed in range(10)]
+    assert all(samples.sessions.user_N.tolist() == [0, 0, 1] for samples in found)
+    contexts = {tuple(samples.sessions.row_P.tolist()) for samples in found}
+    assert contexts == {(TOY.catalog.rows_of(np.array([2, 2, 3]))[0],) * 2 + (TOY.catalog.rows_of(np.array([3]))[0],)}
+
+
 @given(st.integers(0, 10_000))
 def test_the_same_seed_makes_the_same_rows(seed: int) -> None:
     user = random_timeline(TOY, seed, most=8)

@@ -21,7 +21,7 @@ from model.training.samples import SampleTable, TrainingRow
 from model.training.step import StepLosses, TrainingLosses
 from model.training.valid_codes import ValidCodes
 
-from .alone import Alone, sessions_alone
+from .alone import Alone, sessions_alone, states_alone
 from .toys import Toy, drawn, packed_whole, random_timeline, session, timeline
 
 # Everything valid is a candidate and every target's prefix is decided on: nothing is left to chance.
@@ -94,18 +94,24 @@ class SlowStep:
         """Level 1: one decision a session; deeper: one a target, under the codes before."""
         logits: list[Tensor] = []
         labels: list[float] = []
+        weights: list[float] = []
+        decisions = 0
         for alone in sessions:
             label_of = self.labels_of(alone)
             chosen = [0] if level == 1 else range(len(alone.target_KmD))
             for k in chosen:
+                decisions += 1
                 before = alone.sample.codes_Km[k][: level - 1].tolist()
                 keys_TD = torch.cat([alone.keys_HD, alone.target_KmD[k][:level]])
+                true = sum(own for prefix, own in label_of.items() if prefix[:-1] == tuple(before))
                 for code in sorted({codes[level - 1] for codes in self.codes if codes[: level - 1] == before}):
+                    weights.append(1.0 / max(true, 1.0))
                     embedding_1D = self.network.code_embeddings(level)[code][None]
                     logits.append(self.network.rank_head.score_logits(embedding_1D, keys_TD)[0])
                     labels.append(label_of.get((*before, code), 0.0))
         label_C = torch.tensor(labels, dtype=torch.float64)
-        return rsp_loss(torch.stack(logits), label_C, torch.ones(len(labels), dtype=torch.bool))
+        weight_C = torch.tensor(weights, dtype=torch.float64)
+        return rsp_loss(torch.stack(logits), label_C, weight_C, decisions)
 
 
 @pytest.mark.parametrize("sizes", [(16,), (4, 5), (3, 3, 3)], ids=["m=1", "m=2", "m=3"])
@@ -125,6 +131,28 @@ def test_a_step_equals_the_slow_one(sizes: tuple[int, ...], layout: str) -> None
     assert float(found.ldpo) == pytest.approx(ldpo, rel=1e-9)
     assert float(found.rsp) == pytest.approx(rsp, rel=1e-6)
     assert float(found.total) == pytest.approx(ntp + 0.7 * ldpo + 1.3 * rsp, rel=1e-6)
+
+
+@pytest.mark.parametrize("layout", ["items", "items_behaviors"])
+def test_the_history_is_learnt_item_by_item_given_what_is_before(layout: str) -> None:
+    toy = Toy((4, 5), layout)
+    network = toy.shaken()
+    samples = samples_of(toy, SampleConfig(row_sessions=3), seed=5)
+    terms, codes = 0.0, 0
+    with torch.no_grad():
+        found = step(network, toy, samples, with_losses(history=0.5))
+        without = step(network, toy, samples, WHOLE)
+        for row in samples.rows():
+            states_LD = states_alone(network, row.history_L)
+            for place, token in enumerate(row.history_L.tolist()):
+                level = toy.fmt.level_of_token(token)
+                if place and level is not None:
+                    logp_V = functional.log_softmax(network.level_logits(states_LD[place - 1], level + 1), -1)
+                    terms -= float(logp_V[token - toy.fmt.token_offsets[level]])
+                    codes += 1
+    assert float(found.history) == pytest.approx(terms / (codes / 2), rel=1e-6)
+    assert float(found.total) == pytest.approx(float(without.total) + 0.5 * float(found.history), rel=1e-6)
+    assert float(without.history) == 0.0
 
 
 def shared_prefixes() -> tuple[Toy, SampleTable]:
@@ -153,12 +181,20 @@ def test_labels_are_multi_hot_over_the_session_then_over_the_shared_prefix() -> 
         assert float(step(network, toy, samples, WHOLE).rsp) == pytest.approx(slow(rows)[2], rel=1e-6)
 
 
+def candidates_of(network: RankGRNetwork, toy: Toy, states_mD: Tensor, codes: list[int]) -> list[int]:
+    """The true code and the model's best of those that may follow the codes before it."""
+    level, before = len(codes), codes[:-1]
+    valid = sorted({own[level - 1] for own in toy.catalog.codes.tolist() if own[: level - 1] == before})
+    logit_V = network.level_logits(states_mD[level - 1], level)
+    return sorted({codes[-1], max(valid, key=lambda code: float(logit_V[code]))})
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_truth_is_a_candidate_however_few_there_are(seed: int) -> None:
     toy = Toy(seed=seed)
     network = toy.shaken()
     samples = samples_of(toy, SampleConfig(targets=1, sampled_negatives=0, row_sessions=3), seed)
-    # Every target counts fully, so each decision's only candidate must be its truth.
+    # Every target counts fully, so each decision's candidates are its truth and the model's own best.
     every = PerLevel.all(1.0)
     config = with_losses(hard_candidates=1, random_candidates=0, rsp_labels=every)
     expected = torch.zeros((), dtype=torch.float64)
@@ -166,14 +202,13 @@ def test_the_truth_is_a_candidate_however_few_there_are(seed: int) -> None:
         found = step(network, toy, samples, config)
         alone = list(sessions_alone(network, list(samples.rows()), toy.fmt))
         for level in (1, 2):
-            logits = []
             for each in alone:
-                code = int(each.sample.codes_Km[0, level - 1])
+                codes = each.sample.codes_Km[0].tolist()
+                codes_C = candidates_of(network, toy, each.target_KmD[0], codes[:level])
                 keys_TD = torch.cat([each.keys_HD, each.target_KmD[0][:level]])
-                embedding_1D = network.code_embeddings(level)[code][None]
-                logits.append(network.rank_head.score_logits(embedding_1D, keys_TD)[0])
-            ones = torch.ones(len(logits), dtype=torch.float64)
-            expected = expected + rsp_loss(torch.stack(logits), ones, ones > 0)
+                logit_C = network.rank_head.score_logits(network.code_embeddings(level)[codes_C], keys_TD)
+                label_C = torch.tensor([float(code == codes[level - 1]) for code in codes_C]).to(logit_C)
+                expected = expected + rsp_loss(logit_C, label_C, torch.ones_like(logit_C), len(alone))
     assert float(found.rsp) == pytest.approx(float(expected), rel=1e-6)
 
 
@@ -186,10 +221,14 @@ def test_more_true_codes_than_candidates_are_all_candidates() -> None:
     with torch.no_grad():
         found = step(network, toy, samples, config)
         [alone] = sessions_alone(network, list(samples.rows()), toy.fmt)
-        true_C = torch.from_numpy(alone.sample.codes_Km[:, 0])
+        true = set(alone.sample.codes_Km[:, 0].tolist())
+        [best] = {*candidates_of(network, toy, alone.prompt_LD[-1:], [min(true)]), *true} - true or {min(true)}
+        code_C = torch.tensor(sorted(true | {best}))
         keys_TD = torch.cat([alone.keys_HD, alone.prompt_LD[-1:]])
-        logit_C = network.rank_head.score_logits(network.code_embeddings(1)[true_C], keys_TD)
-        expected = rsp_loss(logit_C, torch.ones_like(logit_C), torch.ones(3, dtype=torch.bool))
+        logit_C = network.rank_head.score_logits(network.code_embeddings(1)[code_C], keys_TD)
+        label_C = torch.tensor([float(code in true) for code in code_C.tolist()]).to(logit_C)
+        # Three true codes: the session counts as one with a single one does.
+        expected = rsp_loss(logit_C, label_C, torch.full_like(logit_C, 1 / 3), 1)
     assert float(found.rsp) == pytest.approx(float(expected), rel=1e-6)
 
 
