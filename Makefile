@@ -86,9 +86,9 @@ results: $(VENV)/.dev ## every table of docs/results.md for DATA=DIR (MACHINE=gp
 	@out="$(RESULTS)/$$(basename "$(DATA)")-$(MACHINE)"; case "$$(basename "$(DATA)")" in \
 	  taobao*) $(BIN)/rankgr behaviour-order "$(DATA)" $(ARGS) ;; \
 	  amazon_beauty*) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config configs/amazon_beauty_$(MACHINE).toml \
-	    --ks 5,10,20,100 $(ARGS) ;; \
+	    --ks 5,10,20,100 --lambda-2 2,4 $(ARGS) ;; \
 	  trivago*) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config configs/trivago_$(MACHINE).toml \
-	    --ks 20,100,500,1000 --prior 0 $(ARGS) ;; \
+	    --ks 20,100,500,1000 --prior 0 --lambda-2 2,8,16 $(ARGS) ;; \
 	  *) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config "$(CONFIG)" $(ARGS) ;; \
 	esac
 
