@@ -11,6 +11,7 @@ from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.fallback.on_disk import DiskFallbackLists
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_redis import RedisHiddenItems
+from services.gateways.hidden_items.on_disk import DiskHiddenSet
 from services.gateways.redis_link import RedisTimes
 from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
@@ -38,11 +39,13 @@ def create(settings: RetrievalSettings) -> FastAPI:
     store = RedisCandidateStore.connect(settings.redis_url, times=times, watch=watch)
     hidden_store = RedisHiddenItems.connect(settings.redis_url, times=times, watch=watch)
     ledger = RedisTriggerLedger.connect(settings.redis_url, times=times, watch=watch)
-    hidden = HiddenNow(hidden_store, clock)
+    kept = None if settings.hidden_file is None else DiskHiddenSet(settings.hidden_file)
+    hidden = HiddenNow(hidden_store, clock, kept)
+    hidden.recall()
 
     async def store_ping() -> None:
         await store.ping()
-        if hidden.known is None:
+        if hidden.looked_s is None:
             await hidden.look()
 
     @asynccontextmanager
