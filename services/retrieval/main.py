@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 
@@ -28,6 +29,8 @@ from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
 
 NAME = "retrieval"
+# No page waits for it, and to hide ten thousand items at once takes the server longer than a page may.
+HIDDEN_ANSWER_S = 1.0
 
 
 def create(settings: RetrievalSettings) -> FastAPI:
@@ -37,7 +40,9 @@ def create(settings: RetrievalSettings) -> FastAPI:
     watch, timeout_s = LinkMetrics(registry), settings.store_timeout_ms / 1000
     times = RedisTimes(connect_s=timeout_s, answer_s=timeout_s, free_connection_s=timeout_s)
     store = RedisCandidateStore.connect(settings.redis_url, times=times, watch=watch)
-    hidden_store = RedisHiddenItems.connect(settings.redis_url, times=times, watch=watch)
+    hidden_store = RedisHiddenItems.connect(
+        settings.redis_url, times=replace(times, answer_s=HIDDEN_ANSWER_S), watch=watch
+    )
     ledger = RedisTriggerLedger.connect(settings.redis_url, times=times, watch=watch)
     kept = None if settings.hidden_file is None else DiskHiddenSet(settings.hidden_file)
     hidden = HiddenNow(hidden_store, clock, kept)

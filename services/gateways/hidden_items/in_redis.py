@@ -7,7 +7,7 @@ time to live keeps them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from contracts.errors import BadRequest, StoreDown
 from contracts.ids import ItemId
@@ -85,7 +85,7 @@ class RedisHiddenItems:
         """See the port."""
         with self._failing():
             born, number = await self._mux.ask(VERSION, command(b"MGET", BORN, VERSION))
-        return Version(int(born or 0), int(number or 0))
+            return Version(int(born or 0), int(number or 0))
 
     async def read(self) -> HiddenSet:
         """See the port."""
@@ -118,7 +118,7 @@ class RedisHiddenItems:
             with self._failing():
                 asked = command(b"ZRANGE", ITEMS, first, first + READ_AT_ONCE - 1, b"WITHSCORES")
                 flat: list[bytes] = await self._mux.ask(ITEMS, asked)
-            since |= {ItemId(int(item)): int(float(score)) for item, score in zip(flat[::2], flat[1::2], strict=True)}
+            since |= dict(_hidden_since(flat))
             if len(flat) < 2 * READ_AT_ONCE:
                 return since
             first += READ_AT_ONCE
@@ -129,3 +129,13 @@ class RedisHiddenItems:
             yield
         except LinkFailed as error:
             raise StoreDown(f"redis at {self._place}: {error}") from error
+        except ValueError as error:
+            # A stranger's hand: followers go on with what they know, and come again.
+            raise StoreDown(f"redis at {self._place}: {VERSION.decode()} holds no version of ours") from error
+
+
+def _hidden_since(flat: list[bytes]) -> Iterator[tuple[ItemId, int]]:
+    """Members and their scores.  What is no item (a stranger's hand) hides none, and keeps nobody from reading on."""
+    for item, score in zip(flat[::2], flat[1::2], strict=True):
+        with suppress(ValueError, OverflowError):
+            yield ItemId(int(item)), int(float(score))

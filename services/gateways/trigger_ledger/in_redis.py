@@ -22,9 +22,9 @@ from services.gateways.user_keys import user_key
 
 CHANNEL = b"rankgr:settled"
 # How often a waiter looks for itself: seldom while the subscription stands (a message may still be lost with
-# the server's memory), often while it does not.
+# the server's memory), often while it does not, and then less and less so: who may not subscribe at all still reads.
 LOOK_S = 0.25
-LOOK_UNHEARD_S = 0.005
+LOOK_UNHEARD_S = (0.005, 0.05)
 
 # Nothing for a request that is new: its caller knows what it announced.
 _ANNOUNCE = Script.of("""
@@ -117,9 +117,11 @@ class RedisTriggerLedger:
             if request is None:
                 return
         name = _mark(user, request)
+        unheard_s, longest_s = LOOK_UNHEARD_S
         with self._wake_up.waiting(name) as woken:
             while await self._pending(name) and (left := deadline - loop.time()) > 0:
-                look_s = LOOK_S if self._wake_up.listening else LOOK_UNHEARD_S
+                look_s = LOOK_S if self._wake_up.listening else unheard_s
+                unheard_s = min(longest_s, 1.5 * unheard_s)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(left, look_s)):
                         await woken.wait()

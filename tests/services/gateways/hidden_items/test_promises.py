@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+import redis
 
 from contracts.errors import BadRequest, StoreDown
 from contracts.ids import INT64_MAX, INT64_MIN, ItemId
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
 from services.gateways.hidden_items.in_redis import RedisHiddenItems
 from services.gateways.hidden_items.port import MAX_HIDDEN, NEVER_CHANGED, HiddenItems, HiddenSet, Version
+from services.gateways.redis_link import RedisTimes
 from services.runtime.embedded_redis import free_port
 
+# What is promised here is what comes out, not when: the machine may be busy.
+PATIENT = RedisTimes(connect_s=5.0, answer_s=5.0)
 ONE, TWO, THREE = ItemId(1), ItemId(2), ItemId(3)
 
 
@@ -22,7 +26,7 @@ async def items(request: pytest.FixtureRequest) -> AsyncIterator[HiddenItems]:
     if request.param == "memory":
         made = MemoryHiddenItems()
     else:
-        made = RedisHiddenItems.connect(request.getfixturevalue("redis_url"))
+        made = RedisHiddenItems.connect(request.getfixturevalue("redis_url"), times=PATIENT)
     yield made
     await made.close()
 
@@ -101,6 +105,19 @@ async def test_a_store_that_was_changed_often_since_it_forgot_is_told_all_the_sa
     await items.restore(HiddenSet(later, {TWO: 0}))
     await items.restore(HiddenSet(NEVER_CHANGED, {TWO: 0}))
     assert await items.read() == after, "nothing was forgotten of those"
+
+
+@pytest.mark.redis
+async def test_a_stranger_s_hand_in_the_set_keeps_nobody_from_reading_on(redis_url: str) -> None:
+    items = RedisHiddenItems.connect(redis_url)
+    await items.change({ONE: 0}, [])
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd("rankgr:{hidden-items}", {"a word": 0, "3": float("inf")})
+        assert (await items.read()).since == {ONE: 0}
+        client.set("rankgr:{hidden-items}:version", "a word")
+        with pytest.raises(StoreDown, match="no version"):
+            await items.version()
+    await items.close()
 
 
 @pytest.mark.redis
