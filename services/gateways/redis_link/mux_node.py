@@ -7,6 +7,7 @@ MuxRedis owns one per server.  Never sends a call a second time after a timeout.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +15,8 @@ from services.gateways.redis_link.breaker import Breaker
 from services.gateways.redis_link.dialer import Dialer
 from services.gateways.redis_link.link_errors import LinkFailed, Reason
 from services.gateways.redis_link.mux_connection import MuxConnection, Reply
+
+_log = logging.getLogger(__name__)
 
 
 class LinkWatch(Protocol):
@@ -40,11 +43,12 @@ class Unwatched:
 
 @dataclass(slots=True)
 class MuxNode:
-    """Asks what the dialer connects to."""
+    """Asks what the dialer connects to; `place` names it in the log."""
 
     dialer: Dialer
     breaker: Breaker
     watch: LinkWatch
+    place: str
     connection: MuxConnection | None = field(default=None, init=False)
     _connecting: asyncio.Task[MuxConnection] | None = field(default=None, init=False)
     _probing: asyncio.Task[None] | None = field(default=None, init=False)
@@ -116,6 +120,10 @@ class MuxNode:
         self.breaker.failed()
         if was_closed and not self.breaker.closed:
             self.watch.turned(opened=True)
+            _log.warning(
+                "redis does not answer, and is not asked until it does",
+                extra={"place": self.place, "reason": reason.value},
+            )
             self._probing = asyncio.ensure_future(self._probe_until_it_answers())
 
     async def _probe_until_it_answers(self) -> None:
@@ -130,3 +138,4 @@ class MuxNode:
             else:
                 self.breaker.succeeded()
                 self.watch.turned(opened=False)
+                _log.info("redis answers again", extra={"place": self.place})

@@ -27,7 +27,8 @@ class NodeMaker:
 
     def node(self, where: Where) -> MuxNode:
         """A node that connects to `where` on its first call."""
-        return MuxNode(self.dialer(where), Breaker(self.random), self.watch)
+        place = str(where.at) if isinstance(where, Always) else str(self.place)
+        return MuxNode(self.dialer(where), Breaker(self.random), self.watch, place)
 
     def dialer(self, where: Where) -> Dialer:
         """Connects to `where` as one does at this place."""
@@ -51,5 +52,7 @@ class NodeMaker:
         greeting = greeting_of(place.sentinel_login, 0, primary=False)
         tls = place.tls.context() if place.tls else None
         times = LinkTimes(_SENTINEL_S * self.times.connect_s, _SENTINEL_S * self.times.answer_s)
-        dialers = [Dialer(Always(at), greeting, tls, times) for at in place.at]
-        return tuple(MuxNode(dialer, Breaker(self.random), Unwatched()) for dialer in dialers)
+        return tuple(
+            MuxNode(Dialer(Always(at), greeting, tls, times), Breaker(self.random), Unwatched(), f"Sentinel {at}")
+            for at in place.at
+        )
