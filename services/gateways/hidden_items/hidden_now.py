@@ -95,6 +95,8 @@ class HiddenNow:
             except StoreDown as error:
                 # The breaker's metrics tell; a line per look would be a flood just when things are bad.
                 _log.debug("the hidden items are not known anew: %s", error)
+            except Exception:  # noqa: BLE001 - a bug must not end the following: what is hidden later would be served
+                _log.exception("a look at the hidden items failed unexpectedly")
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _keep(self) -> None:

@@ -56,7 +56,8 @@ class Dialer:
                     return await self._greeted(on_answer, on_end, reader)
         except TimeoutError:
             raise LinkFailed(Reason.TIMEOUT) from None
-        except OSError:
+        except (OSError, UnicodeError):
+            # A UnicodeError: what a Sentinel or a cluster calls a host is no name that could be looked up.
             raise LinkFailed(Reason.UNREACHABLE) from None
 
     async def _greeted(

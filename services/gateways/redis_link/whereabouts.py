@@ -99,8 +99,11 @@ def _address(reply: Reply) -> Address | None:
     """The primary's, out of names and values one after the other; None where this is no primary that can be used."""
     if not isinstance(reply, list):
         return None
-    said = dict(zip(reply[::2], reply[1::2], strict=True))
-    flags = set(said.get(b"flags", b"").split(b","))
-    if b"master" not in flags or flags & _UNUSABLE:
+    try:
+        said = dict(zip(reply[::2], reply[1::2], strict=True))
+        flags = set(said[b"flags"].split(b","))
+        at = Address(said[b"ip"].decode(), int(said[b"port"]))
+    except (KeyError, ValueError, TypeError, AttributeError):
+        # No Sentinel's answer, whatever it is.
         return None
-    return Address(said[b"ip"].decode(), int(said[b"port"]))
+    return at if b"master" in flags and not flags & _UNUSABLE else None
