@@ -22,7 +22,7 @@ from services.gateways.candidate_store.records import Records
 from services.gateways.fallback.port import FallbackLists
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.trigger_ledger.port import TriggerLedger
-from services.retrieval.cursor import FallbackCursor, ListCursor, read_cursor, write_cursor
+from services.retrieval.cursor import FallbackCursor, ListCursor, lists_mark, read_cursor, write_cursor
 from services.retrieval.paging import MORE_NEEDED, LeftOut, fill_page, window
 from services.runtime.clock import Clock
 
@@ -127,6 +127,8 @@ class ServeCandidates:
         """
         cursor = None if asked.cursor is None else read_cursor(asked.user_id, asked.cursor)
         if isinstance(cursor, FallbackCursor):
+            if cursor.lists != lists_mark(self.fallback_version):
+                raise CursorGone("cursor: the popular list it pages through has been replaced; start again")
             return self._popular(asked, cursor.scene, cursor.offset, Reason.CONTINUED)
         try:
             if isinstance(cursor, ListCursor):
@@ -219,7 +221,9 @@ class ServeCandidates:
         filled = fill_page(rest, offset, asked.limit, left_out, len(items))
         shown = rest[: filled.count] if filled.places is None else tuple(rest[place] for place in filled.places)
         following = filled.next_offset
-        cursor = None if following is None else write_cursor(asked.user_id, FallbackCursor(scene, following))
+        cursor = None
+        if following is not None:
+            cursor = write_cursor(asked.user_id, FallbackCursor(scene, following, lists_mark(self.fallback_version)))
         return Fallback(shown, cursor, reason, left_out.stamp, masking)
 
 

@@ -57,7 +57,9 @@ class DiskHiddenSet:
 
     def write(self, known: HiddenSet) -> None:
         """See the port.  The directory is made where it is missing."""
-        content = msgspec.json.encode(_Content(known.version.born, known.version.number, dict(known.since)))
+        content = msgspec.json.encode(
+            _Content(known.version.born, known.version.number, {int(item): at for item, at in known.since.items()})
+        )
         data = _digest_of(content) + b"\n" + content
         if len(data) > MOST_BYTES:
             raise KeptSetFailed(f"{self._path}: {len(data)} bytes would be written, {MOST_BYTES} may be")

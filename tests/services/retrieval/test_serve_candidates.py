@@ -234,6 +234,15 @@ async def test_a_fallback_s_next_page_goes_on_in_the_fallback_when_a_list_has_co
     assert shown(first) + shown(second) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+async def test_a_fallback_s_next_page_from_a_process_with_other_popular_lists_is_gone() -> None:
+    world = World()
+    first = await world.serve(ASKED)
+    assert isinstance(first, Fallback)
+    other = ServeCandidates(world.memory, world.ledger, world.fallback, world.hidden, world.clock, "another bundle")
+    with pytest.raises(CursorGone, match="popular list"):
+        await other(replace(ASKED, cursor=first.next_cursor))
+
+
 async def test_a_next_page_from_a_store_that_is_down_is_the_popular_list() -> None:
     world = World()
     await world.put("r-1")
