@@ -23,6 +23,7 @@ RankGRError
 |  |- EngineBusy
 |  |- RateLimited         more requests than one user or key may make
 |- DeadlineExceeded       the answer would come too late
+|- KeptSetFailed          the hidden items kept on disk cannot be read or written; the store has them still
 |- EngineFailed           the model computed nonsense (NaN) for this request, final
 """
 
@@ -165,6 +166,10 @@ class RateLimited(Overloaded):
 
 class DeadlineExceeded(RankGRError):
     """The answer would come after its deadline."""
+
+
+class KeptSetFailed(RankGRError):
+    """What a process keeps on disk for its next start is damaged, or cannot be kept."""
 
 
 class EngineFailed(RankGRError):

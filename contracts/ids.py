@@ -7,6 +7,7 @@ from typing import Annotated, NewType
 from pydantic import AfterValidator, Field, StringConstraints
 
 MAX_ID_CHARACTERS = 128
+MAX_SCENE_CHARACTERS = 64
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 

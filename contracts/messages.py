@@ -10,20 +10,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.behaviors import Behavior
-from contracts.ids import EventIdField, ItemIdField, RequestIdField, TimestampMs, UserIdField
+from contracts.ids import (
+    MAX_SCENE_CHARACTERS,
+    EventIdField,
+    ItemIdField,
+    RequestIdField,
+    TimestampMs,
+    UserIdField,
+)
+
+# Whoever sends or receives messages mostly wants the name of their topic too.
+from contracts.topics import Topic as Topic
 
 MAX_RECENT = 1000
-MAX_SCENE_CHARACTERS = 64
-
-
-class Topic:
-    """Names of the topics; every one is keyed by user."""
-
-    TRIGGERS = "triggers"
-    INTERACTIONS = "interactions"
-    CANDIDATES = "candidates"
-    SAMPLES = "samples"
-    DEAD_LETTERS = "dead-letters"
 
 
 def _absent(value: object) -> bool:

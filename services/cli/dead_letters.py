@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
-from contracts.messages import DeadLetter, Topic
+from contracts.topics import Topic
 from services.cli.output import emit, people
 from services.runtime.clock import SystemClock
 
 if TYPE_CHECKING:
+    from contracts.messages import DeadLetter
     from services.gateways.event_stream.port import EventStream
     from services.gateways.event_stream.replay import Replayed
 
@@ -74,6 +74,10 @@ def replay_(
 
 
 async def _newest(limit: int) -> list[DeadLetter]:
+    from pydantic import ValidationError
+
+    from contracts.messages import DeadLetter
+
     async with _stream() as stream:
         found = await stream.dead_letters(limit)
     letters: list[DeadLetter] = []

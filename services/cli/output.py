@@ -1,4 +1,7 @@
-"""What commands print: one JSON object on stdout with --json, else text for people; progress goes to stderr."""
+"""What commands print: one JSON object on stdout with --json, else text for people; progress goes to stderr.
+
+rich is imported by what draws with it: `rankgr serve` starts without.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,19 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from typing import TYPE_CHECKING
 
 from contracts.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
 
 
 def people() -> Console:
     """Where text for people goes.  Titles and ids are printed as they are: [this] is no style, :this: no picture."""
+    from rich.console import Console
+
     return Console(markup=False, emoji=False, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
@@ -66,6 +72,10 @@ def progress(quiet: bool) -> Iterator[Progress]:
     if quiet:
         yield Silent()
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     columns = (
         TextColumn("  {task.description}"),

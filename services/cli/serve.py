@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from services.runtime.garbage import look_seldom
+
 
 class Process(StrEnum):
     """Processes that can run alone."""
@@ -46,6 +48,7 @@ def serve(
     given = {name: value.value for name, value in (("model_host", host), ("decoding", decoding)) if value is not None}
     if given and process is not Process.ENGINE:
         raise typer.BadParameter("only the engine has a model", param_hint="--host" if host else "--decoding")
+    look_seldom()
     # Imported by name: retrieval must not pay for torch, nor a typo in one process stop another.
     main = import_module(f"services.{process.value}.main").main
     if process is Process.ENGINE:

@@ -20,6 +20,7 @@ class EmbeddedServers:
 
     cache: KeptServer
     stream: KeptServer
+    state: Path
 
     def told(self) -> dict[str, str]:
         """Environment variables that point a process at them."""
@@ -42,4 +43,4 @@ def embedded_servers(state: Path) -> Iterator[EmbeddedServers]:
         running.callback(cache.stop)
         stream = KeptServer.start("stream", state / "stream", ServerOptions(append_only=True, fsync="always"))
         running.callback(stream.stop)
-        yield EmbeddedServers(cache, stream)
+        yield EmbeddedServers(cache, stream, state)

@@ -6,6 +6,7 @@ Those two share one copy of the weights, and no HTTP between them.  The event st
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from services.precompute.settings import PrecomputeSettings
 from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
 from services.runtime.lifecycle import Site, listen, serve
-from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings
+from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings, variables_of
 from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
@@ -67,7 +68,7 @@ async def run_stack(
     hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
     urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
     urls |= {site.name: _url(site.host, site.port) for site in hosted}
-    told = {**servers.told(), "RANKGR_BUNDLE": str(bundle)}
+    told = {**_hidden_file(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
     async with AsyncExitStack() as ending:
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
@@ -125,6 +126,12 @@ def _hosted_sites(
         Site("engine", engine.app, engine_settings.host, engine_settings.port),
         Site("precompute", precompute, precompute_settings.host, precompute_settings.port),
     ]
+
+
+def _hidden_file(state: Path) -> dict[str, str]:
+    """Where retrieval keeps what is hidden, unless it was told: the cache is empty at every start."""
+    variable = variables_of(RetrievalSettings)["hidden_file"]
+    return {} if os.environ.get(variable) else {variable: str(state / "hidden-items")}
 
 
 def _url(host: str, port: int) -> str:

@@ -5,7 +5,8 @@ Built by `main`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import parse_qsl, quote, urlencode
@@ -98,22 +99,22 @@ class RetrieveAnswers:
         return self._written(asked, outcome, _JSON if accept is None else _form_of(accept), known)
 
     async def _outcome(self, asked: PageAsked) -> Outcome:
-        if asked.wait_s > 0:
-            return await self._waited(asked)
+        if asked.wait_s > 0 and self._waiters >= self.limits.waiters:
+            asked = asked.without_wait()
         if not self.admission.try_enter():
             await self.admission.enter()
         try:
-            return await self.serve(asked)
+            return await self.serve(asked, self._aside)
         finally:
             self.admission.leave()
 
-    async def _waited(self, asked: PageAsked) -> Outcome:
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
         """Who waits for a computation holds up nobody, but there may not be any number of them."""
-        if self._waiters >= self.limits.waiters:
-            asked = asked.without_wait()
         self._waiters += 1
         try:
-            return await self.serve(asked)
+            with self.admission.aside():
+                yield
         finally:
             self._waiters -= 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 
@@ -11,6 +12,7 @@ from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.fallback.on_disk import DiskFallbackLists
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_redis import RedisHiddenItems
+from services.gateways.hidden_items.on_disk import DiskHiddenSet
 from services.gateways.redis_link import RedisTimes
 from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
@@ -27,6 +29,8 @@ from services.runtime.settings import read_settings
 from services.runtime.telemetry import configure_logging, new_registry
 
 NAME = "retrieval"
+# No page waits for it, and to hide ten thousand items at once takes the server longer than a page may.
+HIDDEN_ANSWER_S = 1.0
 
 
 def create(settings: RetrievalSettings) -> FastAPI:
@@ -36,13 +40,17 @@ def create(settings: RetrievalSettings) -> FastAPI:
     watch, timeout_s = LinkMetrics(registry), settings.store_timeout_ms / 1000
     times = RedisTimes(connect_s=timeout_s, answer_s=timeout_s, free_connection_s=timeout_s)
     store = RedisCandidateStore.connect(settings.redis_url, times=times, watch=watch)
-    hidden_store = RedisHiddenItems.connect(settings.redis_url, times=times, watch=watch)
+    hidden_store = RedisHiddenItems.connect(
+        settings.redis_url, times=replace(times, answer_s=HIDDEN_ANSWER_S), watch=watch
+    )
     ledger = RedisTriggerLedger.connect(settings.redis_url, times=times, watch=watch)
-    hidden = HiddenNow(hidden_store, clock)
+    kept = None if settings.hidden_file is None else DiskHiddenSet(settings.hidden_file)
+    hidden = HiddenNow(hidden_store, clock, kept)
+    hidden.recall()
 
     async def store_ping() -> None:
         await store.ping()
-        if hidden.known is None:
+        if hidden.looked_s is None:
             await hidden.look()
 
     @asynccontextmanager

@@ -12,10 +12,11 @@ from contracts.ids import ItemId
 
 
 class LeftOut(msgspec.Struct, frozen=True, gc=False):
-    """What is not shown: what the caller asked to leave out, and what is hidden."""
+    """What is not shown: what the caller asked to leave out, and what is hidden; `stamp` names the latter."""
 
     excluded: AbstractSet[ItemId]
     hidden: AbstractSet[ItemId]
+    stamp: str = "0"
 
     @property
     def nothing(self) -> bool:

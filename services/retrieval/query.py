@@ -13,8 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from contracts.candidate_set import MAX_ITEMS, MAX_WAIT_MS
-from contracts.ids import ItemId, ItemIdField, RequestId, RequestIdField, UserId, UserIdField
-from contracts.messages import MAX_SCENE_CHARACTERS
+from contracts.ids import MAX_SCENE_CHARACTERS, ItemId, ItemIdField, RequestId, RequestIdField, UserId, UserIdField
 from services.retrieval.cursor import MAX_CURSOR_CHARACTERS
 from services.retrieval.serve_candidates import PageAsked
 

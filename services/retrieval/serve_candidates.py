@@ -6,6 +6,8 @@ Called by `api`.  Reads and waits, never computes; where the store is down there
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,7 +22,7 @@ from services.gateways.candidate_store.records import Records
 from services.gateways.fallback.port import FallbackLists
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.trigger_ledger.port import TriggerLedger
-from services.retrieval.cursor import FallbackCursor, ListCursor, read_cursor, write_cursor
+from services.retrieval.cursor import FallbackCursor, ListCursor, lists_mark, read_cursor, write_cursor
 from services.retrieval.paging import MORE_NEEDED, LeftOut, fill_page, window
 from services.runtime.clock import Clock
 
@@ -116,37 +118,42 @@ class ServeCandidates:
     fallback_version: str = ""
     """Which popular lists these are."""
 
-    async def __call__(self, asked: PageAsked) -> Outcome:
-        """A page and what it is worth.
+    async def __call__(
+        self, asked: PageAsked, aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> Outcome:
+        """A page and what it is worth; while a computation is waited for, the context `aside` is open.
 
         Raises BadCursor (damaged, another user's) and CursorGone (its list is no longer kept).
         """
         cursor = None if asked.cursor is None else read_cursor(asked.user_id, asked.cursor)
         if isinstance(cursor, FallbackCursor):
+            if cursor.lists != lists_mark(self.fallback_version):
+                raise CursorGone("cursor: the popular list it pages through has been replaced; start again")
             return self._popular(asked, cursor.scene, cursor.offset, Reason.CONTINUED)
         try:
             if isinstance(cursor, ListCursor):
                 return await self._next_page(asked, cursor)
-            return await self._first_page(asked)
+            return await self._first_page(asked, aside)
         except StoreDown as error:
             # Counted by reason; a line per request would be a flood just when things are bad.
             log.debug("fallback served, the store is down: %s", error)
             masking = None if asked.request_id is None or cursor is not None else Masking.LATE
             return self._popular(asked, asked.scene, 0, Reason.STORE_DOWN, masking)
 
-    async def _first_page(self, asked: PageAsked) -> Outcome:
+    async def _first_page(self, asked: PageAsked, aside: Callable[[], AbstractContextManager[None]]) -> Outcome:
         outcome = await self._newest(asked, Masking.READY)
         if isinstance(outcome, Fresh) or asked.wait_s <= 0:
             return outcome
         try:
-            await self.ledger.wait_settled(asked.user_id, asked.request_id, asked.wait_s)
+            with aside():
+                await self.ledger.wait_settled(asked.user_id, asked.request_id, asked.wait_s)
         except StoreDown as error:
             log.debug("not waited, the ledger is down: %s", error)
             return outcome
         return await self._newest(asked, Masking.WAITED)
 
     async def _newest(self, asked: PageAsked, masking: Masking) -> Outcome:
-        left_out = LeftOut(asked.exclude, self.hidden.now.items)
+        left_out = self._left_out(asked)
         rows = window(asked.limit, left_out)
         page = await self.store.page(asked.user_id, 0, rows)
         if page is not None and asked.request_id is not None and asked.request_id != page.head.request_id:
@@ -158,22 +165,28 @@ class ServeCandidates:
             late = None if asked.request_id is None else Masking.LATE
             return self._popular(asked, asked.scene, 0, Reason.NO_LIST, late)
         if left_out.nothing:
-            return self._judged(asked, page, _whole(page, asked.limit), masking)
-        return self._judged(asked, page, await self._filled(asked, page, left_out), masking)
+            return self._judged(asked, page, _whole(page, asked.limit), left_out.stamp, masking)
+        return self._judged(asked, page, await self._filled(asked, page, left_out), left_out.stamp, masking)
 
     async def _next_page(self, asked: PageAsked, cursor: ListCursor) -> Outcome:
-        left_out = LeftOut(asked.exclude, self.hidden.now.items)
+        left_out = self._left_out(asked)
         rows = window(asked.limit, left_out)
         page = await self.store.page_of(asked.user_id, cursor.version, cursor.offset, rows)
         if page is None:
             raise CursorGone("cursor: the list it pages through is no longer kept; start again")
-        return self._judged(asked, page, await self._filled(asked, page, left_out), None)
+        return self._judged(asked, page, await self._filled(asked, page, left_out), left_out.stamp, None)
+
+    def _left_out(self, asked: PageAsked) -> LeftOut:
+        # What is hidden and its stamp are taken together: with a later stamp a page from before would pass for one of
+        # after, and be kept by its caller for good.
+        hidden = self.hidden.now
+        return LeftOut(asked.exclude, hidden.items, hidden.stamp)
 
     def _judged(
-        self, asked: PageAsked, page: ListPage, shown: tuple[Records, int | None], masking: Masking | None
+        self, asked: PageAsked, page: ListPage, shown: tuple[Records, int | None], stamp: str, masking: Masking | None
     ) -> Fresh | Stale:
         head, (records, next_offset) = page.head, shown
-        version, stamp = version_of(head), self.hidden.now.stamp
+        version = version_of(head)
         following = None if next_offset is None else write_cursor(asked.user_id, ListCursor(version, next_offset))
         # Two machines' clocks may disagree by a little: an age is never negative.
         age_ms = max(0, self.clock.now_ms() - head.generated_at)
@@ -202,14 +215,16 @@ class ServeCandidates:
     def _popular(
         self, asked: PageAsked, scene: str | None, offset: int, reason: Reason, masking: Masking | None = None
     ) -> Fallback:
-        left_out = LeftOut(asked.exclude, self.hidden.now.items)
+        left_out = self._left_out(asked)
         items = self.fallback.popular(scene)
         rest = items[offset : offset + asked.limit] if left_out.nothing else items[offset:]
         filled = fill_page(rest, offset, asked.limit, left_out, len(items))
         shown = rest[: filled.count] if filled.places is None else tuple(rest[place] for place in filled.places)
         following = filled.next_offset
-        cursor = None if following is None else write_cursor(asked.user_id, FallbackCursor(scene, following))
-        return Fallback(shown, cursor, reason, self.hidden.now.stamp, masking)
+        cursor = None
+        if following is not None:
+            cursor = write_cursor(asked.user_id, FallbackCursor(scene, following, lists_mark(self.fallback_version)))
+        return Fallback(shown, cursor, reason, left_out.stamp, masking)
 
 
 def _whole(page: ListPage, limit: int) -> tuple[Records, int | None]:

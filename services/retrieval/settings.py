@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, PositiveInt
 from pydantic_settings import SettingsConfigDict
 
@@ -18,3 +20,4 @@ class RetrievalSettings(ProcessSettings, StoreSettings, BundleSettings):
     store_timeout_ms: PositiveInt = 50
     at_once: PositiveInt = 64
     waiters: int = Field(default=2000, ge=0)
+    hidden_file: Path | None = None

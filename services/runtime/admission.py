@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from contracts.errors import Overloaded
@@ -59,9 +61,22 @@ class Admission:
         finally:
             timer.cancel()
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Give the place away for as long as the block waits for something; call it from inside.
+
+        Who comes back is not refused, and may make one more than `most` inside: how many wait aside is the caller's
+        to bound.
+        """
+        self.leave()
+        try:
+            yield
+        finally:
+            self.inside += 1
+
     def leave(self) -> None:
         """Make room for the next."""
-        while self._waiting:
+        while self._waiting and self.inside <= self.most:
             turn = self._waiting.popleft()
             if not turn.done():
                 # The place goes from hand to hand: `inside` stays as it is.

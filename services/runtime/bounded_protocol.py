@@ -1,4 +1,4 @@
-"""HTTP connections that may be neither slow to ask nor endless in their headers; `lifecycle` gives it to uvicorn.
+"""HTTP connections that may be neither slow (to ask, to read) nor endless in their headers; `lifecycle` uses it.
 
 Two things are quicker than uvicorn's own: answers may go out whole (`whole_answer`), and a connection that is kept has
 one timer, not one per request.
@@ -10,6 +10,7 @@ connections that trickle would otherwise hold a process's memory and descriptors
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,6 +22,21 @@ from services.runtime.whole_answer import CALL, EXTENSION, QuickCycle
 # A megabyte in ten seconds is slower than any line that a shop's backend has.
 REQUEST_WITHIN_S = 10.0
 MOST_HEADER_BYTES = 64 * 1024
+# An answer that is not taken by then keeps memory and a descriptor for nothing.
+READ_WITHIN_S = 30.0
+
+
+def _refusal(status: str, error: str, detail: str) -> bytes:
+    """A whole answer of the common shape for what never becomes a request; the connection ends with it."""
+    body = json.dumps({"error": error, "detail": detail}).encode()
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+_NOT_HTTP = _refusal("400 Bad Request", "BadRequest", "this is no HTTP/1.1 request")
+_TOO_LONG = _refusal(
+    "431 Request Header Fields Too Large", "HeadersTooLarge", f"the headers are larger than {MOST_HEADER_BYTES} bytes"
+)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -30,6 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     request_within_s = REQUEST_WITHIN_S
+    read_within_s = READ_WITHIN_S
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **named)
@@ -38,6 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since_s: float | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request has to come, too."""
@@ -47,6 +65,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
         self._stop_timer()
+        self._stop_unread()
         super().connection_lost(exc)
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
@@ -54,6 +73,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read it, then see whether something is still to come."""
+        if len(data) > MOST_HEADER_BYTES and self._has_long_headers(data):
+            self._refuse(_TOO_LONG)
+            return
         super().data_received(data)
         if not self._in_message:
             self._stop_timer()
@@ -61,10 +83,24 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_headers:
             self._header_bytes += len(data)
             if self._header_bytes > MOST_HEADER_BYTES:
-                self._give_up()
+                self._refuse(_TOO_LONG)
                 return
         if self._timer is None:
             self._timer = self.loop.call_later(self.request_within_s, self._give_up)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's name
+        """Called where the parser cannot go on."""
+        self._refuse(_NOT_HTTP)
+
+    def pause_writing(self) -> None:
+        """Called by the transport: the client reads more slowly than it is answered."""
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        """Called by the transport: it has read on."""
+        self._stop_unread()
+        super().resume_writing()
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -117,6 +153,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Called by the cycle: the next request may begin, or the connection is idle from now on."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self._wait_for_reader()
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -135,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if left_s > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left_s, self._look_idle)
         else:
-            self.transport.close()
+            self._close()
 
     def _unset_keepalive_if_required(self) -> None:
         # uvicorn calls it when something comes.
@@ -146,6 +183,33 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _has_long_headers(self, data: bytes) -> bool:
+        """Whether one read, larger than headers may be, holds too much of them: most often it is a body."""
+        if self._in_message and not self._in_headers:
+            return False
+        end = data.find(b"\r\n\r\n")
+        return end < 0 or end > MOST_HEADER_BYTES
+
+    def _refuse(self, answer: bytes) -> None:
+        """Say why, unless that would stand in the middle of another answer, and close."""
+        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+            self.transport.write(answer)
+        self._give_up()
+
     def _give_up(self) -> None:
         self._stop_timer()
+        self._close()
+
+    def _close(self) -> None:
         self.transport.close()
+        self._wait_for_reader()
+
+    def _wait_for_reader(self) -> None:
+        """What was written is kept for a while, and no longer."""
+        if self._unread is None and self.transport.get_write_buffer_size() > 0:
+            self._unread = self.loop.call_later(self.read_within_s, self.transport.abort)
+
+    def _stop_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

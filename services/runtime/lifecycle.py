@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import signal
 import socket
@@ -22,10 +21,10 @@ from starlette.types import ASGIApp
 
 from contracts.errors import RankGRError
 from services.runtime.bounded_protocol import BoundedProtocol
+from services.runtime.garbage import keep_what_is_here, look_seldom
 
 GRACEFUL_S = 10
 BACKLOG = 2048
-GC_THRESHOLDS = (20_000, 20, 100)
 
 _log = logging.getLogger(__name__)
 
@@ -222,11 +221,8 @@ async def _announce(
 ) -> None:
     for server in servers:
         await server.up.wait()
-    # What is here now stays: a full collection that walks over it again would stop every request meanwhile.
-    gc.collect()
-    gc.freeze()
-    # Requests leave hardly any cycles behind: looking for them every 700 objects costs a tenth of a small answer.
-    gc.set_threshold(*GC_THRESHOLDS)
+    keep_what_is_here()
+    look_seldom()
     for site, listener in bound:
         host, port = listener.getsockname()[:2]
         _log.info("serving", extra={"site": site.name, "url": f"http://{host}:{port}"})

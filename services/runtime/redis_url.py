@@ -171,7 +171,13 @@ def _address(text: str, port: int) -> Address:
     number = int(found["port"] or port) if found else 0
     if found is None or not 0 < number < 65536:
         raise ValueError("is not a URL: host or port cannot be read")
-    return Address(unquote(found["six"] or found["name"]), number)
+    host = unquote(found["six"] or found["name"])
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        # Every look-up would fail with an error of its own kind: a label that is empty, or longer than 63 characters.
+        raise ValueError("is not a URL: the host is no name that could be looked up") from None
+    return Address(host, number)
 
 
 def _database(text: str) -> int:

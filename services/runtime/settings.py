@@ -32,7 +32,13 @@ DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
 def _redis_url(url: str) -> str:
-    parse_redis_url(url)
+    tls = parse_redis_url(url).tls
+    try:
+        if tls is not None:
+            tls.context()
+    except OSError as error:
+        # An SSLError is one too: what is there is no certificate, or no key to it.
+        raise ValueError(f"names a TLS file that cannot be used: {error.strerror or error}") from None
     return url
 
 

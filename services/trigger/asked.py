@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from contracts.behaviors import Behavior
-from contracts.ids import INT64_MAX, INT64_MIN, MAX_ID_CHARACTERS, RequestId, UserId
-from contracts.messages import MAX_RECENT, MAX_SCENE_CHARACTERS
+from contracts.ids import INT64_MAX, INT64_MIN, MAX_ID_CHARACTERS, MAX_SCENE_CHARACTERS, RequestId, UserId
+from contracts.messages import MAX_RECENT
 
 Item = Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)]
 TimeMs = Annotated[int, Meta(ge=0, le=2**53 - 1)]

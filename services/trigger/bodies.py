@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.behaviors import Behavior
 from contracts.ids import (
+    MAX_SCENE_CHARACTERS,
     EventId,
     EventIdField,
     ItemIdField,
@@ -20,7 +21,7 @@ from contracts.ids import (
     UserId,
     UserIdField,
 )
-from contracts.messages import MAX_RECENT, MAX_SCENE_CHARACTERS, RecentInteraction, RequestContext
+from contracts.messages import MAX_RECENT, RecentInteraction, RequestContext
 from services.trigger.accept_interactions import InteractionTold
 from services.trigger.accept_trigger import TriggerAccepted
 from services.trigger.asked import ContextAsked, RecentAsked, TriggerAsked

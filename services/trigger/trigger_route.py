@@ -73,7 +73,7 @@ def surely(body: bytes) -> TriggerAsked | None:
         if not body.isascii():
             # The decoder does not look into what it skips.
             body.decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if "\0" in asked.user_id or (asked.request_id is not None and "\0" in asked.request_id):
         return None

@@ -144,6 +144,38 @@ async def test_a_hidden_item_is_gone_from_every_process_within_a_second(
     await eventually(gone_everywhere, within_s=1.0)
 
 
+async def test_what_is_hidden_outlives_redis_and_every_process_together(
+    serve: Serve,
+    store: EmbeddedRedis,
+    own_redis: StartRedis,
+    client: httpx.AsyncClient,
+    eventually: Eventually,
+    tmp_path: Path,
+) -> None:
+    kept = {"RANKGR_RETRIEVAL_HIDDEN_FILE": str(tmp_path / "state" / "hidden-items")}
+    one = serve(**kept)
+    await eventually(lambda: one.is_ready(client), within_s=60.0)
+    await client.post(f"{one.url}/items/hidden", json={"hide": [1, 100_000]})
+    assert one.started.end(signal.SIGKILL) != 0
+    store.kill()
+    two = serve(**kept)
+
+    async def answers() -> bool:
+        try:
+            return await two.first_item(client, "/retrieve/nobody") == 2
+        except httpx.TransportError:
+            return False
+
+    await eventually(answers, within_s=60.0)
+    assert not await two.is_ready(client), "the store has not been seen yet"
+    again = own_redis(store.directory, ServerOptions(port=store.port))
+    await eventually(lambda: two.is_ready(client))
+    await put_list(again.url, "u", "r-1")
+    assert await two.first_item(client, ASKED) == 100_001
+    told = await client.post(f"{two.url}/items/hidden", json={})
+    assert told.json() == {"hidden": 2}, "the new Redis was told what is hidden"
+
+
 async def test_three_times_what_can_be_served_for_a_minute_does_not_collapse(
     retrieval: Retrieval, store: EmbeddedRedis
 ) -> None:

@@ -76,9 +76,9 @@ class Outcome:
         """Markdown."""
         lines = [f"- {name}: {value}" for name, value in self.machine.items()]
         lines += [f"- {case} left out: {why}" for case, why in self.skipped]
-        lines += ["", *_table(_HEAD, [_cells(row) for row in self.rows])]
+        lines += ["", *table(_HEAD, [_cells(row) for row in self.rows])]
         if self.overload:
-            lines += ["", *_table(_LOAD_HEAD, [_load_cells(load) for load in self.overload])]
+            lines += ["", *table(_LOAD_HEAD, [_load_cells(load) for load in self.overload])]
         return "\n".join([*lines, ""])
 
 
@@ -119,7 +119,8 @@ def _load_cells(load: Load) -> list[str]:
     ]
 
 
-def _table(head: str, rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; `head` has its bars already."""
     return [f"| {head} |", "|" + " --- |" * (head.count("|") + 1), *(f"| {' | '.join(row)} |" for row in rows)]
 
 

@@ -19,6 +19,7 @@ from services.bench.online.open_loop import Offered
 from services.bench.online.report import SATURATION, Load, Outcome, Row
 from services.bench.online.served import Served, serving
 from services.bench.online.shape import Shape
+from services.bench.online.starts import Start
 from services.bench.online.store_get import measure_gets
 from services.bench.online.wrk import Saturation, saturate
 from services.runtime.embedded_redis import EmbeddedRedis, free_port
@@ -73,8 +74,15 @@ class OnlineBench:
                 Row(STORE_CASE, SATURATION, round(got.rps, 1), got.p50_ms, got.p99_ms, 0, note=got.program)
             )
 
+    def start(self, name: str) -> Start:
+        """Start a case's server and end it again.  Raises Unavailable."""
+        case = next(case for case in CASES if case.name == name)
+        self.say(f"{name}: start")
+        with self.served(case) as (served, _note):
+            return Start(served.ready_after_s, served.cpu_s(), served.peak_rss_mb())
+
     def _measure(self, case: Case, outcome: Outcome) -> None:
-        with self._served(case) as (served, note):
+        with self.served(case) as (served, note):
             requests = case.requests(self.shape)
             self.say(f"{case.name}: saturation")
             self._saturate(served, requests, WARM_UP_S)
@@ -166,7 +174,8 @@ class OnlineBench:
         return found
 
     @contextmanager
-    def _served(self, case: Case) -> Iterator[tuple[Served, str]]:
+    def served(self, case: Case) -> Iterator[tuple[Served, str]]:
+        """The case's server is ready inside the block; with a note for its row."""
         with ExitStack() as running:
             port, kafka, note = free_port(), "", ""
             if case.kafka:

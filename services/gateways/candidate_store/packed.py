@@ -33,6 +33,8 @@ MAGIC = b"RGRc"
 FORMAT = 1
 _HEADER = Struct("<4sBBBxHHIqqHHH")
 _HEADER_STEP = 64
+# item_id and score.
+_FIXED_RECORD = 12
 # Room for a UUID and two versions of 64 characters: such headers all have one size, which a reader can guess.
 _USUAL_HEADER = 256
 
@@ -86,7 +88,10 @@ def pack(candidates: CandidateSet) -> bytes:
 
 
 def read_header(data: bytes) -> Header | None:
-    """The header at the beginning of `data`; None where these bytes are no set, or end inside its header."""
+    """The header at the beginning of `data`; None where these bytes are no set, or end inside its header.
+
+    The store is a cache: a value that was damaged, or that somebody else wrote, is no list, and never an error.
+    """
     if len(data) < _HEADER.size or not data.startswith(MAGIC):
         return None
     _, version, levels, code_size, size, record_size, length, triggered_at, generated_at, one, two, three = (
@@ -95,9 +100,14 @@ def read_header(data: bytes) -> Header | None:
     two += one
     three += two
     texts = data[_HEADER.size : _HEADER.size + three]
-    if version != FORMAT or len(texts) < three:
+    if version != FORMAT or len(texts) < three or code_size not in (2, 4):
         return None
-    request, model, catalog = texts[:one].decode(), texts[one:two].decode(), texts[two:].decode()
+    if record_size != _FIXED_RECORD + levels * code_size or size < _HEADER.size + three:
+        return None
+    try:
+        request, model, catalog = texts[:one].decode(), texts[one:two].decode(), texts[two:].decode()
+    except UnicodeDecodeError:
+        return None
     head = ListHead(RequestId(request), triggered_at, generated_at, model, catalog, length)
     return Header(head, Layout(size, record_size), levels, code_size)
 

@@ -1,7 +1,8 @@
 """The event stream on Redis Streams: one stream per topic, one Redis consumer group per group.
 
 Mains build it.  Never in the hands of a verb: those see the port.  What it keeps, and for how long, is in
-limits.py.
+limits.py.  Publishing goes over a connection of ours; the redis library, which takes longer to import than all that a
+publisher needs, is imported where somebody consumes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ import logging
 from random import Random, SystemRandom
 from typing import Any
 
-from redis.asyncio import Redis
-
 from contracts.errors import StreamDown
 from contracts.messages import Topic
 from services.gateways.event_stream.in_flight import InFlight
 from services.gateways.event_stream.limits import StreamLimits
-from services.gateways.event_stream.redis_consumer import BLOCK_S, PATIENCE_S, RedisConsumer, stream_key
-from services.gateways.redis_link import RedisTimes, connect_redis, failing_as, place_of
+from services.gateways.event_stream.port import EventConsumer
+from services.gateways.event_stream.redis_streams import BLOCK_S, PATIENCE_S, stream_key
+from services.gateways.redis_link import RedisTimes, place_of
 from services.gateways.redis_link.link_errors import LinkFailed
 from services.gateways.redis_link.mux import MuxRedis
-from services.gateways.redis_link.resp import shape
+from services.gateways.redis_link.resp import command, shape
 from services.runtime.clock import Clock
 
 # One look at a topic's length per so many of our own messages is enough to see it filling up.
@@ -33,9 +33,8 @@ _log = logging.getLogger(__name__)
 class RedisEventStream:
     """Keys `rankgr:stream:TOPIC`; entries have the fields `key` and `payload`."""
 
-    def __init__(  # noqa: PLR0913 - `connect` alone calls it
+    def __init__(
         self,
-        redis: Redis,
         mux: MuxRedis,
         url: str,
         clock: Clock,
@@ -43,7 +42,6 @@ class RedisEventStream:
         times: RedisTimes,
         random: Random,
     ) -> None:
-        self._redis = redis
         self._mux = mux
         self._url = url
         self._clock = clock
@@ -68,7 +66,7 @@ class RedisEventStream:
         times = times or RedisTimes()
         random = random or SystemRandom()
         mux = MuxRedis.connect(url, times, random=random)
-        return cls(connect_redis(url, times), mux, url, clock, limits or StreamLimits(), times, random)
+        return cls(mux, url, clock, limits or StreamLimits(), times, random)
 
     async def publish(self, topic: str, key: str, payload: bytes) -> None:
         """See the port.  All publications of a moment go out together, on one connection."""
@@ -83,16 +81,18 @@ class RedisEventStream:
         try:
             await self._mux.ask(place, adding % (len(payload), payload, 3, b"key", len(user), user))
         except LinkFailed as error:
-            raise StreamDown(f"redis at {place_of(self._url)}: {error}") from error
+            raise self._down(error) from error
         finally:
             self._in_flight.end(size)
         self._published += 1
         if self._published % _LOOK_EVERY == 0:
-            with failing_as(StreamDown, self._url):
-                await self._look_at(topic)
+            await self._look_at(topic)
 
-    def consumer(self, topic: str, group: str, member: str) -> RedisConsumer:
+    def consumer(self, topic: str, group: str, member: str) -> EventConsumer:
         """See the port.  It has connections of its own, whose timeout allows for blocking reads and slow disks."""
+        from services.gateways.event_stream.redis_consumer import RedisConsumer
+        from services.gateways.redis_link.clients import connect_redis
+
         times = RedisTimes(
             connect_s=self._times.connect_s,
             answer_s=self._times.answer_s + BLOCK_S + PATIENCE_S,
@@ -107,23 +107,35 @@ class RedisEventStream:
         try:
             await self._mux.ping()
         except LinkFailed as error:
-            raise StreamDown(f"redis at {place_of(self._url)}: {error}") from error
+            raise self._down(error) from error
 
     async def dead_letters(self, most: int) -> list[bytes]:
         """See the port."""
+        from services.gateways.redis_link.clients import connect_redis
+        from services.gateways.redis_link.failing import failing_as
+
+        # Not over the shared connection: so large an answer would be late there, and end it.
         with failing_as(StreamDown, self._url):
-            entries: Any = await self._redis.xrevrange(stream_key(Topic.DEAD_LETTERS), count=most)
+            async with connect_redis(self._url, self._times) as redis:
+                entries: Any = await redis.xrevrange(stream_key(Topic.DEAD_LETTERS), count=most)
         return [fields[b"payload"] for _number, fields in reversed(entries or [])]
 
     async def close(self) -> None:
         """See the port."""
         await self._mux.close()
-        await self._redis.aclose()
 
     async def _look_at(self, topic: str) -> None:
-        length = await self._redis.xlen(stream_key(topic))
+        place = stream_key(topic).encode()
+        try:
+            length: int = await self._mux.ask(place, command(b"XLEN", place))
+        except LinkFailed:
+            # The message is there; the next look is as good.
+            return
         if length > _NEARLY * self._limits.keep_at_most:
             _log.warning(
                 "topic nearly full: its oldest messages will be lost, acknowledged or not",
                 extra={"topic": topic, "length": length},
             )
+
+    def _down(self, error: LinkFailed) -> StreamDown:
+        return StreamDown(f"redis at {place_of(self._url)}: {error}")

@@ -20,15 +20,9 @@ from contracts.messages import Topic
 from services.gateways.event_stream.dead_letter import dead_letter
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.event_stream.port import Delivery
-from services.gateways.redis_link import failing_as
+from services.gateways.event_stream.redis_streams import BLOCK_S, stream_key
+from services.gateways.redis_link.failing import failing_as
 from services.runtime.clock import Clock
-
-BLOCK_S = 0.5
-"""The longest blocking read: what falls due meanwhile is noticed after this time."""
-
-PATIENCE_S = 2.0
-"""How much longer than a publisher a member waits for a slow server, since nobody waits for the member: messages
-handed to a connection that was given up come again only after `retry_after_s`."""
 
 _TRIM_EVERY = 1000
 _RELEASE_AT_ONCE = 1000
@@ -67,11 +61,6 @@ return redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest, 'LIMIT', surplus)
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
-
-
-def stream_key(topic: str) -> str:
-    """The topic's key."""
-    return f"rankgr:stream:{topic}"
 
 
 class RedisConsumer:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from contracts.errors import BadRequest
 from contracts.ids import ItemId
-from services.gateways.hidden_items.port import MAX_HIDDEN, HiddenSet, too_many
+from services.gateways.hidden_items.port import MAX_HIDDEN, HiddenSet, Version, too_many
 
 
 class MemoryHiddenItems:
@@ -14,7 +14,8 @@ class MemoryHiddenItems:
 
     def __init__(self) -> None:
         self._since: dict[ItemId, int] = {}
-        self._version = 0
+        self._version = Version()
+        self._births = 0
 
     async def change(self, hide: Mapping[ItemId, int], show: Collection[ItemId]) -> int:
         """See the port."""
@@ -22,10 +23,12 @@ class MemoryHiddenItems:
         if len(changed) > MAX_HIDDEN:
             raise BadRequest(too_many(len(changed)))
         self._since = changed
-        self._version += 1
+        if self._version.number == 0:
+            self._births += 1
+        self._version = Version(self._version.born or self._births, self._version.number + 1)
         return len(self._since)
 
-    async def version(self) -> int:
+    async def version(self) -> Version:
         """See the port."""
         return self._version
 
@@ -35,13 +38,14 @@ class MemoryHiddenItems:
 
     async def restore(self, known: HiddenSet) -> None:
         """See the port."""
-        if self._version < known.version:
+        if self._version.forgot(known.version):
             self._since = {**known.since, **self._since}
-            self._version = known.version + 1
+            number = max(self._version.number, known.version.number) + 1
+            self._version = Version(known.version.born, number)
 
     def forget(self) -> None:
         """What a server that is started again empty does."""
-        self._since, self._version = {}, 0
+        self._since, self._version = {}, Version()
 
     async def ping(self) -> None:
         """Always usable."""

@@ -12,13 +12,31 @@ MAX_HIDDEN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenSet:
-    """The set as it was at a version.  `since` says from when on an item is hidden (Unix ms; 0: at once).
+class Version:
+    """When the set was first changed (`born`, Unix ms by the store's clock), and how often it has been since.
 
-    Versions grow with every change; 0 is the set that was never changed, or a store that has lost its memory.
+    Both are 0 for a set that was never changed, and for a store that has lost its memory.  A store that was changed
+    after it lost its memory shows by its later birth that it knows less than before, however often it was changed.
     """
 
-    version: int
+    born: int = 0
+    number: int = 0
+
+    def forgot(self, known: Version) -> bool:
+        """Whether a store with this version has lost what was known at `known`."""
+        if self.number == 0 or known.number == 0:
+            return known.number > 0
+        return (known.born, -known.number) < (self.born, -self.number)
+
+
+NEVER_CHANGED = Version()
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenSet:
+    """The set as it was at a version.  `since` says from when on an item is hidden (Unix ms; 0: at once)."""
+
+    version: Version
     since: Mapping[ItemId, int]
 
 
@@ -33,7 +51,7 @@ class HiddenItems(Protocol):
         """
         ...
 
-    async def version(self) -> int:
+    async def version(self) -> Version:
         """The set's version: what followers ask often."""
         ...
 
@@ -42,8 +60,8 @@ class HiddenItems(Protocol):
         ...
 
     async def restore(self, known: HiddenSet) -> None:
-        """Give back what a store has forgotten: where its version is lower than `known`'s, these items are added to
-        its set.  Nothing happens where it is not.
+        """Give back what a store has forgotten: where its version says so, these items are added to its set, which is
+        then as old as the known one was.  Nothing happens where it has forgotten nothing.
         """
         ...
 
@@ -53,6 +71,18 @@ class HiddenItems(Protocol):
 
     async def close(self) -> None:
         """Free the connections."""
+        ...
+
+
+class KeptHiddenSet(Protocol):
+    """The last known set, where it outlives this process.  Its calls block, and raise KeptSetFailed."""
+
+    def read(self) -> HiddenSet | None:
+        """The set, or None where none was kept yet."""
+        ...
+
+    def write(self, known: HiddenSet) -> None:
+        """Keep this one instead: whoever reads meanwhile gets the old one or the new one."""
         ...
 
 

@@ -15,7 +15,9 @@ from contracts.behaviors import Behavior
 from contracts.errors import StoreDown
 from contracts.ids import ItemId, UserId
 from services.gateways.history.port import PastInteraction
-from services.gateways.redis_link import RedisTimes, connect_redis, failing_as
+from services.gateways.redis_link import RedisTimes
+from services.gateways.redis_link.clients import connect_redis
+from services.gateways.redis_link.failing import failing_as
 from services.gateways.user_keys import user_key
 
 # Members of equal score are kept in byte order.  An item id with its sign bit flipped, big endian, then the

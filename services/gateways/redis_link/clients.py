@@ -5,7 +5,6 @@ Adapters call `connect_redis` and wrap each call in `failing_as`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -16,20 +15,8 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError
 
+from services.gateways.redis_link.times import RedisTimes
 from services.runtime.redis_url import Cluster, OneServer, Sentinels, Tls, parse_redis_url
-
-
-@dataclass(frozen=True, slots=True)
-class RedisTimes:
-    """How long a call may take: to connect, to be answered, to get a free one of `connections`.  Seconds.
-
-    A request path cannot wait longer than this for a store that is down; consumers add their blocking time.
-    """
-
-    connect_s: float = 0.25
-    answer_s: float = 0.25
-    free_connection_s: float = 0.25
-    connections: int = 64
 
 
 def connect_redis(url: str, times: RedisTimes) -> Redis:
@@ -68,24 +55,19 @@ def _one_server(server: OneServer, times: RedisTimes) -> Redis:
 
 
 def _behind_sentinels(place: Sentinels, times: RedisTimes) -> Redis:
-    return cast(Redis, sentinel_client(place, times).master_for(place.name, connection_pool_class=_PoolWithSentinels))
+    return cast(Redis, _sentinel(place, times).master_for(place.name, connection_pool_class=_PoolWithSentinels))
 
 
 class _PoolWithSentinels(SentinelConnectionPool):
-    """Closes the connections to the Sentinels together with those to the primary."""
+    """Closes the connections to the Sentinels, which the library leaves open, together with those to the primary."""
 
     async def aclose(self) -> None:
         await super().aclose()
-        await close_sentinels(self.sentinel_manager)
+        for one in self.sentinel_manager.sentinels:
+            await one.aclose()
 
 
-async def close_sentinels(sentinel: Sentinel) -> None:
-    """The library leaves them open."""
-    for one in sentinel.sentinels:
-        await one.aclose()
-
-
-def sentinel_client(place: Sentinels, times: RedisTimes) -> Sentinel:
+def _sentinel(place: Sentinels, times: RedisTimes) -> Sentinel:
     """Whom to ask who the primary is."""
     tls = {"ssl": True, **_tls(place.tls)} if place.tls else {}
     known = {"username": place.sentinel_login.username, "password": place.sentinel_login.password}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import unquote, urlsplit
 
 from redis.exceptions import (
     AuthenticationError,
@@ -17,7 +16,7 @@ from redis.exceptions import (
 )
 
 from contracts.errors import Unavailable
-from services.runtime.redis_url import parse_redis_url
+from services.gateways.redis_link.place import place_of, without_password
 
 REDIS_ERRORS: tuple[type[Exception], ...] = (RedisError, RedisClusterException, OSError)
 """Whatever a client of the library raises; its errors about clusters are no RedisError."""
@@ -30,21 +29,6 @@ def failing_as(kind: type[Unavailable], url: str) -> Iterator[None]:
         yield
     except REDIS_ERRORS as error:
         raise kind(f"redis at {place_of(url)}: {_reason(error, url)}") from error
-
-
-def place_of(url: str) -> str:
-    """Host and port (or several, or the socket's path): the part of a URL that may be shown."""
-    return str(parse_redis_url(url))
-
-
-def without_password(text: str, url: str) -> str:
-    """One line of bounded length in which no password of the URL stands."""
-    line = " ".join(text.split())[:200]
-    login = urlsplit(url).netloc.rpartition("@")[0]
-    password = login.partition(":")[2]
-    for secret in (password, unquote(password)) if password else ():
-        line = line.replace(secret, "***")
-    return line
 
 
 def _reason(error: Exception, url: str) -> str:

@@ -8,37 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Any, Protocol
 
 import hiredis
-from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
 
-from services.gateways.redis_link.breaker import Breaker
-from services.gateways.redis_link.clients import RedisTimes, close_sentinels, sentinel_client
 from services.gateways.redis_link.cluster_slots import SLOTS, read_slots, redirection, slot_of
-from services.gateways.redis_link.failing import without_password
 from services.gateways.redis_link.link_errors import LinkFailed, Reason
 from services.gateways.redis_link.mux_connection import Reply
-from services.gateways.redis_link.mux_node import LinkWatch, MuxNode, NodeTimes, greeting_of
+from services.gateways.redis_link.mux_node import LinkWatch, MuxNode, Unwatched
+from services.gateways.redis_link.node_maker import NodeMaker
+from services.gateways.redis_link.place import without_password
 from services.gateways.redis_link.resp import Part, command, shape
-from services.runtime.redis_url import Address, Cluster, OneServer, RedisPlace, Sentinels, parse_redis_url
+from services.gateways.redis_link.times import RedisTimes
+from services.gateways.redis_link.whereabouts import Always
+from services.runtime.redis_url import Address, Cluster, parse_redis_url
 
 # How often a cluster may be asked anew who has which slots.
 REFRESH_EVERY_S = 0.1
-
-
-class Unwatched:
-    """Counts nothing."""
-
-    def failed(self, reason: Reason) -> None:
-        """Not counted."""
-
-    def turned(self, *, opened: bool) -> None:
-        """Not counted."""
 
 
 class _Router(Protocol):
@@ -76,13 +65,12 @@ class MuxRedis:
     ) -> MuxRedis:
         """It connects on its first call."""
         times = times or RedisTimes()
-        make = _NodeMaker(
-            parse_redis_url(url),
-            NodeTimes(times.connect_s, times.answer_s),
-            watch or Unwatched(),
-            random or SystemRandom(),
-        )
-        return cls(make.router(times), url)
+        make = NodeMaker(parse_redis_url(url), times, watch or Unwatched(), random or SystemRandom())
+        match make.place:
+            case Cluster(at=at):
+                return cls(_ClusterNodes(make, at), url)
+            case _:
+                return cls(_OneNode(make.node(make.where())), url)
 
     async def ask(self, key: bytes, commands: bytes, replies: int = 1) -> Reply:
         """The reply to commands about this key.  Raises LinkFailed, with the server's words where it refused one."""
@@ -125,64 +113,21 @@ class MuxRedis:
 
 
 @dataclass(frozen=True, slots=True)
-class _NodeMaker:
-    place: RedisPlace
-    times: NodeTimes
-    watch: LinkWatch
-    random: Random
-
-    def router(self, times: RedisTimes) -> _Router:
-        match self.place:
-            case OneServer(at=at):
-                return _OneNode(self.node(_always(at)), None)
-            case Sentinels(name=name):
-                sentinel = sentinel_client(self.place, times)
-                return _OneNode(self.node(lambda: _primary(sentinel, name)), sentinel)
-            case Cluster(at=at):
-                return _ClusterNodes(self, at)
-
-    def node(self, where: Callable[[], Awaitable[Address | str]]) -> MuxNode:
-        place = self.place
-        database = 0 if isinstance(place, Cluster) else place.database
-        greeting = greeting_of(place.login, database, primary=isinstance(place, Sentinels))
-        tls = place.tls.context() if place.tls else None
-        return MuxNode(where, greeting, tls, self.times, Breaker(self.random), self.watch)
-
-
-def _always(at: Address | str) -> Callable[[], Awaitable[Address | str]]:
-    async def where() -> Address | str:
-        return at
-
-    return where
-
-
-async def _primary(sentinel: Sentinel, name: str) -> Address:
-    try:
-        host, port = await sentinel.discover_master(name)
-    except RedisError as error:
-        raise ConnectionError(f"the Sentinels know no primary {name}") from error
-    return Address(host, port)
-
-
-@dataclass(frozen=True, slots=True)
 class _OneNode:
     node: MuxNode
-    sentinel: Sentinel | None
 
     def ask(self, _key: bytes, commands: bytes, replies: int) -> Coroutine[Any, Any, Reply]:
         return self.node.ask(commands, replies)
 
     async def close(self) -> None:
         await self.node.close()
-        if self.sentinel is not None:
-            await close_sentinels(self.sentinel)
 
 
 @dataclass(slots=True)
 class _ClusterNodes:
     """Nodes by their address, and which of them has each slot."""
 
-    make: _NodeMaker
+    make: NodeMaker
     known: tuple[Address, ...]
     nodes: dict[Address, MuxNode] = field(default_factory=dict, init=False)
     slots: list[MuxNode | None] = field(default_factory=lambda: [None] * SLOTS, init=False)
@@ -228,7 +173,7 @@ class _ClusterNodes:
 
     def _node(self, address: Address) -> MuxNode:
         if address not in self.nodes:
-            self.nodes[address] = self.make.node(_always(address))
+            self.nodes[address] = self.make.node(Always(address))
         return self.nodes[address]
 
     def _refresh_soon(self) -> asyncio.Task[None]:

@@ -1,7 +1,7 @@
 """One connection that many calls share: commands go out together, answers come back in order.
 
-A MuxNode owns it.  A pool of connections costs two to three times the CPU per call (a checkout, a write and a read of
-its own for each); here one write carries what all requests of a turn of the event loop want.
+A MuxNode or a Subscription owns it.  A pool of connections costs two to three times the CPU per call (a checkout, a
+write and a read of its own for each); here one write carries what all requests of a turn of the event loop want.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 
@@ -23,6 +23,18 @@ Reply = Any
 """bytes, int, None, a list of these, or a hiredis.ReplyError: what hiredis makes of RESP 2."""
 
 
+class ReplyReader(Protocol):
+    """Makes replies of bytes, as hiredis.Reader does."""
+
+    def feed(self, data: bytes, /) -> object:
+        """Take what came.  Raises hiredis.HiredisError."""
+        ...
+
+    def gets(self) -> Any:  # noqa: ANN401 - a Reply, or False
+        """The next reply that is whole, else False.  Raises hiredis.HiredisError."""
+        ...
+
+
 class MuxConnection(asyncio.Protocol):
     """An established connection.  Every call must be answered within `answer_s`, or the connection is given up."""
 
@@ -32,12 +44,13 @@ class MuxConnection(asyncio.Protocol):
         answer_s: float,
         on_answer: Callable[[], None],
         on_end: Callable[[MuxConnection, Reason], None],
+        reader: ReplyReader,
     ) -> None:
         self._loop = loop
         self._answer_s = answer_s
         self._on_answer = on_answer
         self._on_end = on_end
-        self._reader = hiredis.Reader()
+        self._reader = reader
         self._pending: deque[tuple[asyncio.Future[Reply], int, float]] = deque()
         self._gathered: list[Reply] = []
         self._out: list[bytes] = []

@@ -7,21 +7,16 @@ MuxRedis owns one per server.  Never sends a call a second time after a timeout.
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import Awaitable, Callable
+import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import hiredis
-
 from services.gateways.redis_link.breaker import Breaker
+from services.gateways.redis_link.dialer import Dialer
 from services.gateways.redis_link.link_errors import LinkFailed, Reason
 from services.gateways.redis_link.mux_connection import MuxConnection, Reply
-from services.gateways.redis_link.resp import Part, command
-from services.runtime.redis_url import Address, Login
 
-# Long enough for a server that is just starting to listen, short beside any timeout.
-REFUSED_PAUSE_S = 0.003
+_log = logging.getLogger(__name__)
 
 
 class LinkWatch(Protocol):
@@ -36,24 +31,24 @@ class LinkWatch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NodeTimes:
-    """Seconds to a usable connection, and to an answer on it."""
+class Unwatched:
+    """Counts nothing."""
 
-    connect_s: float
-    answer_s: float
+    def failed(self, reason: Reason) -> None:
+        """Not counted."""
+
+    def turned(self, *, opened: bool) -> None:
+        """Not counted."""
 
 
 @dataclass(slots=True)
 class MuxNode:
-    """`where` gives the server's address (or a socket's path) anew for each connection."""
+    """Asks what the dialer connects to; `place` names it in the log."""
 
-    where: Callable[[], Awaitable[Address | str]]
-    greeting: tuple[tuple[Part, ...], ...]
-    tls: ssl.SSLContext | None
-    times: NodeTimes
+    dialer: Dialer
     breaker: Breaker
     watch: LinkWatch
+    place: str
     connection: MuxConnection | None = field(default=None, init=False)
     _connecting: asyncio.Task[MuxConnection] | None = field(default=None, init=False)
     _probing: asyncio.Task[None] | None = field(default=None, init=False)
@@ -84,6 +79,7 @@ class MuxNode:
         if self.connection is not None:
             connection, self.connection = self.connection, None
             connection.end(Reason.LOST)
+        await self.dialer.where.close()
 
     async def _connected(self) -> MuxConnection:
         """The connection, made by the first who asks while the others wait for it."""
@@ -103,43 +99,7 @@ class MuxNode:
             self._failed(error.reason)
 
     async def _connect(self) -> MuxConnection:
-        try:
-            async with asyncio.timeout(self.times.connect_s):
-                try:
-                    return await self._greeted()
-                except OSError:
-                    # A server that is being restarted refuses for a moment; it is tried again once.
-                    await asyncio.sleep(REFUSED_PAUSE_S)
-                    return await self._greeted()
-        except TimeoutError:
-            raise LinkFailed(Reason.TIMEOUT) from None
-        except OSError:
-            raise LinkFailed(Reason.UNREACHABLE) from None
-
-    async def _greeted(self) -> MuxConnection:
-        loop = asyncio.get_running_loop()
-        made = MuxConnection(loop, self.times.answer_s, self._answered, self._ended)
-        at = await self.where()
-        if isinstance(at, str):
-            await loop.create_unix_connection(lambda: made, at)
-        else:
-            host = at.host if self.tls else None
-            await loop.create_connection(lambda: made, at.host, at.port, ssl=self.tls, server_hostname=host)
-        try:
-            words = b"".join(command(*words) for words in self.greeting)
-            replies = await made.send(words, len(self.greeting))
-        except BaseException:
-            made.end(Reason.LOST)
-            raise
-        for reply in replies if len(self.greeting) > 1 else [replies]:
-            if isinstance(reply, hiredis.ReplyError):
-                made.end(Reason.REFUSED)
-                raise LinkFailed(Reason.REFUSED, f"refused: {reply}")
-            if isinstance(reply, list) and reply[:1] not in ([b"master"], []):
-                # The answer to ROLE: this server was the primary once, or is not yet.
-                made.end(Reason.REFUSED)
-                raise LinkFailed(Reason.UNREACHABLE)
-        return made
+        return await self.dialer.dial(self._answered, self._ended)
 
     def _answered(self) -> None:
         # A greeting does not count: a server may greet and then answer no call in time.
@@ -160,6 +120,10 @@ class MuxNode:
         self.breaker.failed()
         if was_closed and not self.breaker.closed:
             self.watch.turned(opened=True)
+            _log.warning(
+                "redis does not answer, and is not asked until it does",
+                extra={"place": self.place, "reason": reason.value},
+            )
             self._probing = asyncio.ensure_future(self._probe_until_it_answers())
 
     async def _probe_until_it_answers(self) -> None:
@@ -174,15 +138,4 @@ class MuxNode:
             else:
                 self.breaker.succeeded()
                 self.watch.turned(opened=False)
-
-
-def greeting_of(login: Login, database: int, *, primary: bool) -> tuple[tuple[Part, ...], ...]:
-    """What is said first: who we are, which database, and whether the server is there (and the primary)."""
-    words: list[tuple[Part, ...]] = []
-    if login.password is not None:
-        name = () if login.username is None else (login.username.encode(),)
-        words.append((b"AUTH", *name, login.password.encode()))
-    if database:
-        words.append((b"SELECT", database))
-    words.append((b"ROLE",) if primary else (b"PING",))
-    return tuple(words)
+                _log.info("redis answers again", extra={"place": self.place})

@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-
-from redis.asyncio import Redis
 
 from contracts.errors import StoreDown
 from contracts.ids import EventId, RequestId, UserId
-from services.gateways.redis_link import RedisTimes, connect_redis, place_of
+from services.gateways.redis_link import RedisTimes, place_of
 from services.gateways.redis_link.link_errors import LinkFailed
 from services.gateways.redis_link.mux import MuxRedis, Script
 from services.gateways.redis_link.mux_node import LinkWatch
@@ -23,11 +20,11 @@ from services.gateways.trigger_ledger.port import Announcement
 from services.gateways.trigger_ledger.wake_up import WakeUp
 from services.gateways.user_keys import user_key
 
-CHANNEL = "rankgr:settled"
+CHANNEL = b"rankgr:settled"
 # How often a waiter looks for itself: seldom while the subscription stands (a message may still be lost with
-# the server's memory), often while it does not.
+# the server's memory), often while it does not, and then less and less so: who may not subscribe at all still reads.
 LOOK_S = 0.25
-LOOK_UNHEARD_S = 0.005
+LOOK_UNHEARD_S = (0.005, 0.05)
 
 # Nothing for a request that is new: its caller knows what it announced.
 _ANNOUNCE = Script.of("""
@@ -61,12 +58,11 @@ redis.call('PUBLISH', ARGV[1], KEYS[1])
 class RedisTriggerLedger:
     """Keys `rankgr:trigger:{user}:request:REQUEST` and `rankgr:trigger:{user}:newest`."""
 
-    def __init__(self, mux: MuxRedis, listening: Redis, url: str, *, ttl_s: float) -> None:
+    def __init__(self, mux: MuxRedis, wake_up: WakeUp, url: str, *, ttl_s: float) -> None:
         self._mux = mux
-        self._listening = listening
+        self._wake_up = wake_up
         self._url = url
         self._ttl = b"%d" % round(ttl_s * 1000)
-        self._wake_up = WakeUp(listening, CHANNEL)
 
     @classmethod
     def connect(
@@ -79,8 +75,7 @@ class RedisTriggerLedger:
     ) -> RedisTriggerLedger:
         """A ledger that connects on its first call; `watch` is told what happens on its connection."""
         times = times or RedisTimes()
-        listening = connect_redis(url, replace(times, connections=1))
-        return cls(MuxRedis.connect(url, times, watch=watch), listening, url, ttl_s=ttl_s)
+        return cls(MuxRedis.connect(url, times, watch=watch), WakeUp(url, CHANNEL, times), url, ttl_s=ttl_s)
 
     async def announce(self, user: UserId, request: RequestId, event: EventId, accepted_at: int) -> Announcement:
         """See the port."""
@@ -111,7 +106,7 @@ class RedisTriggerLedger:
     async def settled(self, user: UserId, request: RequestId) -> None:
         """See the port."""
         with self._failing():
-            await self._mux.run(_SETTLED, [_mark(user, request)], [CHANNEL.encode()])
+            await self._mux.run(_SETTLED, [_mark(user, request)], [CHANNEL])
 
     async def wait_settled(self, user: UserId, request: RequestId | None, timeout_s: float) -> None:
         """See the port."""
@@ -122,9 +117,11 @@ class RedisTriggerLedger:
             if request is None:
                 return
         name = _mark(user, request)
-        with self._wake_up.waiting(name.decode()) as woken:
+        unheard_s, longest_s = LOOK_UNHEARD_S
+        with self._wake_up.waiting(name) as woken:
             while await self._pending(name) and (left := deadline - loop.time()) > 0:
-                look_s = LOOK_S if self._wake_up.listening else LOOK_UNHEARD_S
+                look_s = LOOK_S if self._wake_up.listening else unheard_s
+                unheard_s = min(longest_s, 1.5 * unheard_s)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(left, look_s)):
                         await woken.wait()
@@ -138,7 +135,6 @@ class RedisTriggerLedger:
     async def close(self) -> None:
         """See the port."""
         await self._wake_up.close()
-        await self._listening.aclose()
         await self._mux.close()
 
     async def _pending(self, mark: bytes) -> bool:

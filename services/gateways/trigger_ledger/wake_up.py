@@ -6,39 +6,29 @@ The ledger in Redis owns one.  While `listening` is false nobody is woken: waite
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis.asyncio import Redis
-
-from services.gateways.redis_link import REDIS_ERRORS
-
-_RECONNECT_S = 0.1
-
-_log = logging.getLogger(__name__)
+from services.gateways.redis_link.subscription import Subscription
+from services.gateways.redis_link.times import RedisTimes
 
 
 class WakeUp:
     """Wakes local waiters by what is published on one channel: a name per message."""
 
-    def __init__(self, redis: Redis, channel: str) -> None:
-        self._redis = redis
-        self._channel = channel
-        self._waiters: dict[str, set[asyncio.Event]] = {}
-        self._listener: asyncio.Task[None] | None = None
-        self._subscribed = asyncio.Event()
+    def __init__(self, url: str, channel: bytes, times: RedisTimes) -> None:
+        self._subscription = Subscription.connect(url, channel, self._wake, times)
+        self._waiters: dict[bytes, set[asyncio.Event]] = {}
 
     @property
     def listening(self) -> bool:
         """Whether a message published now would be heard."""
-        return self._subscribed.is_set()
+        return self._subscription.standing
 
     @contextmanager
-    def waiting(self, name: str) -> Iterator[asyncio.Event]:
+    def waiting(self, name: bytes) -> Iterator[asyncio.Event]:
         """An event that is set when `name` is published."""
-        if self._listener is None:
-            self._listener = asyncio.ensure_future(self._listen())
+        self._subscription.begin()
         event = asyncio.Event()
         self._waiters.setdefault(name, set()).add(event)
         try:
@@ -51,30 +41,8 @@ class WakeUp:
 
     async def close(self) -> None:
         """End the subscription."""
-        if self._listener is not None:
-            self._listener.cancel()
-            await asyncio.gather(self._listener, return_exceptions=True)
-            self._listener = None
+        await self._subscription.close()
 
-    async def _listen(self) -> None:
-        while True:
-            try:
-                await self._hear()
-            except REDIS_ERRORS as error:
-                _log.warning("wake-ups lost, subscribing again", extra={"reason": type(error).__name__})
-            finally:
-                self._subscribed.clear()
-            await asyncio.sleep(_RECONNECT_S)
-
-    async def _hear(self) -> None:
-        async with self._redis.pubsub() as subscription:
-            await subscription.subscribe(self._channel)
-            while True:
-                message = await subscription.get_message(timeout=None)
-                if message is None:
-                    continue
-                if message["type"] == "subscribe":
-                    self._subscribed.set()
-                elif message["type"] == "message":
-                    for event in self._waiters.get(message["data"].decode(), ()):
-                        event.set()
+    def _wake(self, name: bytes) -> None:
+        for event in self._waiters.get(name, ()):
+            event.set()

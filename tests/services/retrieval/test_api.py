@@ -442,6 +442,18 @@ async def test_who_waits_for_a_computation_holds_up_nobody(clock: ManualClock) -
         assert (await waiting).status_code == 200
 
 
+async def test_who_would_wait_is_admitted_like_anybody_else_until_it_waits(clock: ManualClock) -> None:
+    store = StuckStore(clock)
+    transport = httpx.ASGITransport(app_over(store, clock, limits=Limits(900, at_once=1)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as http:
+        first = asyncio.ensure_future(http.get("/retrieve/42?wait_ms=80"))
+        await store.entered.wait()
+        assert (await http.get("/retrieve/42?wait_ms=80")).status_code == 429
+        store.open.set()
+        assert (await first).status_code == 200
+        assert "rankgr_retrieval_inside 0.0" in (await http.get("/metrics")).text
+
+
 async def test_how_much_latency_is_masked_can_be_seen(
     http: httpx.AsyncClient, store: MemoryCandidateStore, clock: ManualClock
 ) -> None:

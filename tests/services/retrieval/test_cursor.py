@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.errors import BadCursor
 from contracts.ids import UserId
 from services.retrieval.cursor import (
+    LISTS_BYTES,
     MAX_CURSOR_CHARACTERS,
     MAX_OFFSET,
     Cursor,
@@ -24,7 +25,7 @@ users = st.text(st.characters(codec="utf-8"), min_size=1, max_size=128)
 offsets = st.integers(0, MAX_OFFSET - 1)
 scenes = st.none() | st.text(st.characters(codec="utf-8"), max_size=64)
 cursors = st.builds(ListCursor, st.from_regex(r"[0-9a-f]{1,14}-[0-9a-f]{1,14}", fullmatch=True), offsets) | st.builds(
-    FallbackCursor, scenes, offsets
+    FallbackCursor, scenes, offsets, st.binary(min_size=LISTS_BYTES, max_size=LISTS_BYTES)
 )
 
 

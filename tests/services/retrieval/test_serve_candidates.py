@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from contracts.errors import BadCursor, CursorGone, StoreDown
 from contracts.ids import EventId, ItemId, RequestId, UserId
 from services.gateways.candidate_store.in_memory import MemoryCandidateStore
-from services.gateways.candidate_store.port import CandidateStore
+from services.gateways.candidate_store.port import CandidateStore, ListPage
 from services.gateways.fallback.in_memory import MemoryFallbackLists
 from services.gateways.hidden_items.hidden_now import HiddenNow
 from services.gateways.hidden_items.in_memory import MemoryHiddenItems
@@ -233,6 +234,15 @@ async def test_a_fallback_s_next_page_goes_on_in_the_fallback_when_a_list_has_co
     assert shown(first) + shown(second) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+async def test_a_fallback_s_next_page_from_a_process_with_other_popular_lists_is_gone() -> None:
+    world = World()
+    first = await world.serve(ASKED)
+    assert isinstance(first, Fallback)
+    other = ServeCandidates(world.memory, world.ledger, world.fallback, world.hidden, world.clock, "another bundle")
+    with pytest.raises(CursorGone, match="popular list"):
+        await other(replace(ASKED, cursor=first.next_cursor))
+
+
 async def test_a_next_page_from_a_store_that_is_down_is_the_popular_list() -> None:
     world = World()
     await world.put("r-1")
@@ -305,6 +315,37 @@ async def test_pages_of_one_list_hold_together_while_another_arrives_and_items_a
     assert shown(second) == [104, 106, 107, 108]
     assert isinstance(second, Fresh)
     assert second.head.request_id == "r-1"
+
+
+class HidingStore(MemoryCandidateStore):
+    """A store whose answers take so long that an item is hidden meanwhile."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def page(self, user: UserId, offset: int, limit: int) -> ListPage | None:
+        page = await super().page(user, offset, limit)
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        return page
+
+
+async def test_a_page_from_before_an_item_was_hidden_never_bears_the_stamp_of_after() -> None:
+    world = World()
+    store = HidingStore(world.clock)
+    serve = ServeCandidates(store, world.ledger, world.fallback, world.hidden, world.clock)
+    now = world.clock.now_ms()
+    await store.put(made_list(triggered_at=now, generated_at=now))
+
+    async def hide() -> None:
+        store.meanwhile = None
+        await world.hidden_items.change({ItemId(100): 0}, [])
+        await world.hidden.look()
+
+    store.meanwhile = hide
+    before = await serve(ASKED)
+    after = await serve(ASKED)
+    assert (shown(before)[0], shown(after)[0]) == (100, 101)
+    assert before.stamp != after.stamp
 
 
 async def test_a_request_gets_its_own_list_although_a_newer_one_has_followed() -> None:

@@ -58,6 +58,24 @@ async def test_a_turn_that_comes_with_the_cancellation_is_handed_on() -> None:
     assert admission.inside == 1
 
 
+async def test_who_stands_aside_gives_the_place_away_and_comes_back_without_being_refused() -> None:
+    admission = Admission(1, patience_s=60.0)
+    await admission.enter()
+    second, third = (asyncio.ensure_future(admission.enter()) for _ in range(2))
+    await asyncio.sleep(0)
+    with admission.aside():
+        await second
+        assert (admission.inside, admission.waiting) == (1, 1)
+    assert admission.inside == 2
+    admission.leave()
+    await asyncio.sleep(0)
+    assert (admission.inside, third.done()) == (1, False), "one too many was inside"
+    admission.leave()
+    await third
+    admission.leave()
+    assert (admission.inside, admission.waiting) == (0, 0)
+
+
 @settings(max_examples=50, deadline=None)
 @given(most=st.integers(1, 5), works=st.lists(st.integers(0, 3), max_size=40), patient=st.booleans())
 def test_however_many_come_no_more_are_inside_and_all_leave(most: int, works: list[int], patient: bool) -> None:

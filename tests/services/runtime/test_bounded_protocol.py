@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -13,12 +14,14 @@ from services.runtime.bounded_protocol import MOST_HEADER_BYTES, BoundedProtocol
 from services.runtime.embedded_redis import free_port
 
 WITHIN_S = 0.3
+LONG = 8_000_000
 
 
 class Quick(BoundedProtocol):
     """Gives up soon, for tests."""
 
     request_within_s = WITHIN_S
+    read_within_s = 3 * WITHIN_S
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,12 +35,14 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     else:
         return
     body = b"%d" % size
+    if scope["path"] == "/long":
+        body = bytes(LONG)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture
-async def port(eventually: Callable[..., Awaitable[None]]) -> AsyncIterator[int]:
+async def server(eventually: Callable[..., Awaitable[None]]) -> AsyncIterator[uvicorn.Server]:
     found = free_port()
     config = uvicorn.Config(app, port=found, http=Quick, ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
@@ -47,9 +52,14 @@ async def port(eventually: Callable[..., Awaitable[None]]) -> AsyncIterator[int]
         return server.started
 
     await eventually(started)
-    yield found
+    yield server
     server.should_exit = True
     await serving
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    return server.config.port
 
 
 async def say(port: int, *pieces: bytes, pause_s: float = 0.0) -> tuple[bytes, float]:
@@ -112,3 +122,50 @@ async def test_an_idle_connection_after_an_answer_is_left_to_keep_alive(port: in
         assert await reader.readexactly(1) == b"6"
         await asyncio.sleep(WITHIN_S * 1.5)
     writer.close()
+
+
+@pytest.mark.parametrize("count", [1, 2000], ids=["one", "many"])
+async def test_headers_that_are_too_long_are_told_so_even_when_they_come_in_one_read(port: int, count: int) -> None:
+    header = b"a: " + b"x" * (2 * MOST_HEADER_BYTES // count) + b"\r\n"
+    answer, _took_s = await say(port, b"GET / HTTP/1.1\r\nhost: x\r\n" + header * count + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'{"error": "HeadersTooLarge", "detail": ' in answer
+
+
+async def test_a_large_body_in_one_read_is_no_header(port: int) -> None:
+    body = b"x" * (4 * MOST_HEADER_BYTES)
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    assert (await say(port, head + body))[0].endswith(b"%d" % len(body))
+
+
+async def test_what_is_no_http_gets_the_common_error_body(port: int) -> None:
+    answer, _took_s = await say(port, b"\x16\x03\x01 what\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b'{"error": "BadRequest", "detail": "this is no HTTP/1.1 request"}')
+
+
+@pytest.mark.parametrize("ending", [b"", b"connection: close\r\n"], ids=["kept", "last"])
+async def test_who_reads_nothing_of_an_answer_is_cut_off(
+    server: uvicorn.Server, port: int, ending: bytes, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\n" + ending + b"\r\n")
+
+        async def is_taken() -> bool:
+            return bool(server.server_state.connections)
+
+        async def is_gone() -> bool:
+            return not server.server_state.connections
+
+        await eventually(is_taken)
+        await eventually(is_gone, within_s=10.0)
+
+
+async def test_who_reads_an_answer_that_fills_all_buffers_gets_the_whole_of_it(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+    writer.write(b"GET /long HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    size = 0
+    while piece := await reader.read(400_000):
+        size += len(piece)
+    writer.close()
+    assert size > LONG

@@ -49,6 +49,8 @@ def test_every_form_is_read(url: str, place: RedisPlace) -> None:
         ("redis://:hunter2@h:0", "host or port"),
         ("redis://:hunter2@h:65536", "host or port"),
         ("redis://:hunter2@[h/0", "host or port"),
+        ("redis://:hunter2@a..b", "no name that could be looked up"),
+        (f"redis+cluster://:hunter2@h,{'a' * 64}.shop", "no name that could be looked up"),
         ("redis://:hun/ter2@h", "host or port"),
         ("redis://:hunter2@h/first", "number of a database"),
         ("redis://:hunter2@h/1/2", "number of a database"),

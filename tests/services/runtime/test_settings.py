@@ -203,3 +203,16 @@ def test_every_field_has_a_variable() -> None:
         "bundle": "RANKGR_BUNDLE",
         "max_age_s": "RANKGR_PROBE_MAX_AGE_S",
     }
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "no PEM"])
+def test_a_redis_url_whose_tls_file_is_no_good_is_said_by_its_variable(
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    environment.setenv("RANKGR_REDIS_URL", f"rediss://:hunter2@host?ssl_ca_certs={file}")
+    told = refusal()
+    assert "RANKGR_REDIS_URL: names a TLS file that cannot be used" in told
+    assert "hunter2" not in told

@@ -96,12 +96,13 @@ def test_nor_does_a_damaged_body_pass_it(content: dict[str, Any], damage: list[t
         b'{"user_id": "a", "x": ' + b"9" * 5000 + b"}",
         b'{"user_id": "a", "x": ' + b"[" * 900 + b"]" * 900 + b"}",
         b'{"user_id": "a", "x": ' + b'{"y":' * 900 + b"1" + b"}" * 900 + b"}",
+        b'{"user_id": "a", "x": ' + b'{"y":' * 50_000 + b"1" + b"}" * 50_000 + b"}",
         b'{"user_id": "a", "x": "\xff"}',
         b'\xef\xbb\xbf{"user_id": "a"}',
         '{"user_id": "a"}'.encode("utf-16"),
         b'{"user_id": "a", "x": NaN}',
     ],
-    ids=["endless number", "deep lists", "deep objects", "no UTF-8", "BOM", "UTF-16", "NaN"],
+    ids=["endless number", "deep lists", "deep objects", "deeper than Python goes", "no UTF-8", "BOM", "UTF-16", "NaN"],
 )
 def test_what_the_two_readers_may_differ_about_is_left_to_the_slow_one(body: bytes) -> None:
     assert surely(body) is None

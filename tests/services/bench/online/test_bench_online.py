@@ -11,6 +11,7 @@ import pytest
 from services.bench.online.cases import NAMES
 from services.bench.online.figure import draw
 from services.bench.online.report import Load, Outcome, Row
+from services.bench.online.starts import Start, StartRow, Starts, in_turn
 from tests.services.cli.command_line import run_process
 
 PROMISED = {
@@ -96,3 +97,33 @@ def test_a_short_run_measures_real_servers(tmp_path: Path) -> None:
     assert rates["retrieve_page50", "saturation"]["errors"] == 0
     assert content["machine"]["store_bytes_per_list"] <= 25_000
     assert (tmp_path / "online.svg").stat().st_size > 1000
+
+
+def test_starts_are_told_by_their_median_and_extremes() -> None:
+    seconds = iter((1.0, 5.0, 1.2, 5.2, 9.0, 5.1))
+    asked: list[str] = []
+
+    def start(case: str) -> Start:
+        asked.append(case)
+        return Start(next(seconds), 0.5, 60.0)
+
+    found = Starts({"cpu": "one"}, in_turn(("one", "two"), 3, start))
+    assert asked == ["one", "two"] * 3, "in turn: a machine that slows down slows both"
+    assert found.rows == [StartRow("one", 3, 1.2, 1.0, 9.0, 0.5, 60.0), StartRow("two", 3, 5.1, 5.0, 5.2, 0.5, 60.0)]
+    assert json.loads(json.dumps(found.content())) == found.content()
+    assert "| one | 3 | 1.20 | 1.00 | 9.00 | 0.50 | 60 |" in found.page()
+
+
+@pytest.mark.redis
+def test_starts_of_real_servers_are_measured() -> None:
+    finished = run_process("bench", "start", "--cases", "empty_route,retrieve_page50", "--times", "1", "--json")
+    assert finished.code == 0, finished.err
+    rows = {row["case"]: row for row in json.loads(finished.out)["rows"]}
+    assert set(rows) == {"empty_route", "retrieve_page50"}
+    assert all(row["starts"] == 1 and row["cpu_s"] > 0 and row["ready_after_s"] > 0 for row in rows.values())
+
+
+def test_a_start_of_what_is_no_server_is_refused() -> None:
+    finished = run_process("bench", "start", "--cases", "redis_get")
+    assert (finished.code, finished.out) == (1, "")
+    assert "redis_get" in finished.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -74,6 +75,26 @@ async def test_a_value_that_is_no_list_counts_as_none_and_is_overwritten(
             assert await store.page(USER, 5, 5) is None
     assert await store.put(full_set(1))
     assert await store.page(USER, 0, 5) is not None
+
+
+async def test_a_damaged_list_is_no_list_or_a_shorter_one_and_never_an_error(
+    store: RedisCandidateStore, redis_url: str
+) -> None:
+    await store.put(full_set(1, items=20))
+    draw = random.Random(7)
+    with redis.Redis.from_url(redis_url) as client:
+        whole = client.get("rankgr:candidates:{42}")
+        for _ in range(300):
+            damaged = bytearray(whole[: draw.choice((len(whole), draw.randrange(len(whole))))])
+            for _turned in range(draw.randrange(4)):
+                # The header's fixed part and its texts: the rest is items.
+                if damaged:
+                    damaged[draw.randrange(min(len(damaged), 45))] = draw.randrange(256)
+            client.set("rankgr:candidates:{42}", bytes(damaged))
+            for offset in (0, 7):
+                page = await store.page(USER, offset, 5)
+                assert page is None or len(page.items) <= 5
+            await store.previous_page(USER, 0, 5)
 
 
 async def test_a_key_of_another_type_is_store_down(store: RedisCandidateStore, redis_url: str) -> None:

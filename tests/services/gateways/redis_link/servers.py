@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -57,6 +59,10 @@ class Servers:
             preexec_fn=die_with_parent(),
         )
         eventually(lambda: bool(client(port).ping()), f"server on {port}")
+
+    def freeze(self, port: int) -> None:
+        """Let one hang: it takes connections and says nothing."""
+        os.kill(self.running[port].pid, signal.SIGSTOP)
 
     def kill(self, port: int) -> None:
         """End one as a crash would."""

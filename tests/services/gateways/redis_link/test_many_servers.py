@@ -12,13 +12,16 @@ from contracts.errors import StoreDown, StreamDown
 from contracts.ids import EventId, RequestId, UserId
 from contracts.messages import Topic
 from services.gateways.event_stream.in_redis import RedisEventStream
-from services.gateways.redis_link import RedisTimes, connect_redis, failing_as
+from services.gateways.redis_link import RedisTimes
+from services.gateways.redis_link.clients import connect_redis
 from services.gateways.redis_link.cluster_slots import slot_of
+from services.gateways.redis_link.failing import failing_as
 from services.gateways.redis_link.link_errors import LinkFailed
 from services.gateways.redis_link.mux import MuxRedis
 from services.gateways.redis_link.resp import command
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.runtime.clock import SystemClock
+from services.runtime.embedded_redis import free_port
 
 from .servers import Servers, SmallCluster, WatchedPair, client
 
@@ -125,6 +128,45 @@ async def test_nodes_that_are_down_are_said_without_a_password() -> None:
     with pytest.raises(StreamDown):
         await stream.publish(Topic.TRIGGERS, "u", b"x")
     await stream.close()
+
+
+async def test_a_sentinel_that_is_silent_and_one_that_knows_nothing_cost_one_connection_at_most(
+    pair: WatchedPair, tmp_path: Path
+) -> None:
+    others = Servers(tmp_path / "others")
+    silent, new = free_port(), free_port()
+    others.start(silent, "--sentinel", config="")
+    others.start(new, "--sentinel", config="")
+    try:
+        others.freeze(silent)
+        places = ",".join(f"127.0.0.1:{port}" for port in (silent, new, pair.sentinel))
+        for _ in range(3):
+            mux = MuxRedis.connect(f"redis+sentinel://{places}/shop", TIMES)
+            await mux.ping()
+            await mux.close()
+        nobody = MuxRedis.connect(f"redis+sentinel://{places}/nobody", TIMES)
+        with pytest.raises(LinkFailed):
+            await nobody.ping()
+        await nobody.close()
+    finally:
+        others.stop()
+
+
+async def test_a_primary_that_its_sentinels_believe_to_be_gone_is_not_asked(
+    pair: WatchedPair, eventually: Eventually
+) -> None:
+    pair.servers.kill(pair.replica)
+    pair.servers.kill(pair.primary)
+
+    async def believed_gone() -> bool:
+        said = client(pair.sentinel).execute_command("SENTINEL", "MASTER", "shop")
+        return "down" in str(said)
+
+    await eventually(believed_gone, within_s=20.0)
+    mux = MuxRedis.connect(pair.url, TIMES)
+    with pytest.raises(LinkFailed):
+        await mux.ping()
+    await mux.close()
 
 
 async def test_a_new_primary_is_found_by_itself(pair: WatchedPair, eventually: Eventually) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import time
@@ -114,8 +115,9 @@ async def test_a_cut_connection_costs_no_answer(redis_url: str) -> None:
 
 
 async def test_a_frozen_server_costs_one_timeout_and_then_nothing_until_it_is_back(
-    own_redis: StartRedis, tmp_path: Path, eventually: Eventually
+    own_redis: StartRedis, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     server, watch = own_redis(tmp_path, ServerOptions()), Counted()
     async with linked(server.url, watch) as mux:
         await mux.ping()
@@ -139,6 +141,9 @@ async def test_a_frozen_server_costs_one_timeout_and_then_nothing_until_it_is_ba
 
         await eventually(closed)
         await mux.ping()
+    lines = [record for record in caplog.records if record.name.startswith("services.gateways.redis_link")]
+    assert [line.levelname for line in lines] == ["WARNING", "INFO"], "one line each, however many calls failed"
+    assert {vars(line)["place"] for line in lines} == {f"127.0.0.1:{server.port}"}
 
 
 async def test_what_timed_out_is_never_sent_again(own_redis: StartRedis, tmp_path: Path) -> None:
