@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.data import AsJson
+from services.cli.evaluate import SplitName
 from services.cli.output import emit, note, people
 
 if TYPE_CHECKING:
+    from services.bundles.gate import Gate
     from services.bundles.promote import Promoted
     from services.bundles.settings import PublishSettings
     from services.gateways.bundle_store.port import BundleStore, Channel, Move, StoredBundle
@@ -79,17 +81,34 @@ def promote(
     canary_for: Annotated[
         float, typer.Option(min=0, help="To the canary, and after so many seconds to everybody; waits for it.")
     ] = 0.0,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Only if it answers golden requests, and with --data does not fall.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="With --gate: a data set whose held-out users are newer than the model.")
+    ] = None,
+    split: Annotated[SplitName, typer.Option(help="With --data: which held-out part.")] = SplitName.TEST,
+    k: Annotated[int, typer.Option("--k", min=1, max=1400, help="With --data: the K of HR@K.")] = 20,
+    max_fall: Annotated[
+        float, typer.Option(min=0, max=1, help="With --data: how much of the serving model's HR@K may be lost.")
+    ] = 0.05,
+    golden_ms: Annotated[
+        float, typer.Option(min=0, help="With --gate: what a golden request may take, as a median.")
+    ] = 5000.0,
     store: Store = "",
     as_json: AsJson = False,
 ) -> None:
     """Publish a bundle, or take a version that is there, and let it be served.  A bundle that is no good is refused."""
+    if data is not None and not gate:
+        raise typer.BadParameter("is for the gate: give --gate too", param_hint="--data")
     from services.bundles.promote import PromoteBundle
     from services.gateways.bundle_store.port import Channel
     from services.local.bundle_store import version_named, who
     from services.runtime.clock import SystemClock
 
     opened, settings = _opened(store)
-    promoting = PromoteBundle(opened, SystemClock(), who(), settings.bundle_keep)
+    judge = _gate(data, split, k, max_fall, golden_ms) if gate else None
+    promoting = PromoteBundle(opened, SystemClock(), who(), settings.bundle_keep, judge)
     channel = Channel.CANARY if canary or canary_for else Channel.LATEST
     hold_s = canary_for or None
     if Path(target).is_dir():
@@ -164,6 +183,18 @@ def _opened(store: str) -> tuple[BundleStore, PublishSettings]:
     if not url:
         raise typer.BadParameter("name a store, or set RANKGR_BUNDLE_STORE", param_hint="--store")
     return open_store(url), settings
+
+
+def _gate(data: Path | None, split: SplitName, k: int, max_fall: float, golden_ms: float) -> Gate:
+    from contracts.behaviors import Level
+    from model.data.data_set import read_data_set
+    from model.data.log import Split
+    from services.bundles.gate import Gate, GateRules
+    from services.cli.measured import heldout_users
+    from services.runtime.clock import SystemClock
+
+    users = [] if data is None else heldout_users(read_data_set(data), Split[split.name], Level.CLICK, apart=False)
+    return Gate(GateRules(golden_ms, k, max_fall), SystemClock(), users)
 
 
 def _wait_for_canary(store: BundleStore, version: str) -> None:

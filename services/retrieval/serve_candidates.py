@@ -6,6 +6,7 @@ Called by `api`.  Reads and waits, never computes; where the store is down there
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -113,8 +114,8 @@ class ServeCandidates:
     fallback: FallbackLists
     hidden: HiddenNow
     clock: Clock
-    fallback_version: str = ""
-    """Which popular lists these are."""
+    may_serve: Callable[[ListHead], bool] = lambda _head: True
+    """Whether a list may be shown: one of a model that was replaced may not, where that is set."""
 
     async def __call__(self, asked: PageAsked) -> Outcome:
         """A page and what it is worth.
@@ -154,7 +155,7 @@ class ServeCandidates:
             before = await self.store.previous_page(asked.user_id, 0, rows)
             if before is not None and before.head.request_id == asked.request_id:
                 page = before
-        if page is None or page.head.length == 0:
+        if page is None or page.head.length == 0 or not self.may_serve(page.head):
             late = None if asked.request_id is None else Masking.LATE
             return self._popular(asked, asked.scene, 0, Reason.NO_LIST, late)
         if left_out.nothing:
@@ -165,7 +166,7 @@ class ServeCandidates:
         left_out = LeftOut(asked.exclude, self.hidden.now.items)
         rows = window(asked.limit, left_out)
         page = await self.store.page_of(asked.user_id, cursor.version, cursor.offset, rows)
-        if page is None:
+        if page is None or not self.may_serve(page.head):
             raise CursorGone("cursor: the list it pages through is no longer kept; start again")
         return self._judged(asked, page, await self._filled(asked, page, left_out), None)
 

@@ -18,3 +18,4 @@ class RetrievalSettings(ProcessSettings, StoreSettings, BundleSettings):
     store_timeout_ms: PositiveInt = 50
     at_once: PositiveInt = 64
     waiters: int = Field(default=2000, ge=0)
+    old_lists_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)

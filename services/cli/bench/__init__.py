@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.bench import engine, online, sids
+from services.cli.bench import engine, online, sids, swap
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the stack on this machine.")
 
@@ -17,3 +17,4 @@ def bench() -> None:
 app.command("engine")(engine.engine)
 app.command("online")(online.online)
 app.command("sids")(sids.sids)
+app.command("swap")(swap.swap)

@@ -10,6 +10,8 @@ from contracts.ids import ItemId
 class MemoryFallbackLists:
     """A default list and one per scene."""
 
+    version = ""
+
     def __init__(self, default: Sequence[int], scenes: Mapping[str, Sequence[int]] | None = None) -> None:
         self._default = tuple(map(ItemId, default))
         self._scenes = {scene: tuple(map(ItemId, items)) for scene, items in (scenes or {}).items()}
