@@ -106,6 +106,11 @@ class FollowBundles:
             await asyncio.to_thread(self._note_error, move, version, error)
         except OSError as error:
             self._note_failure(version, error.strerror or str(error))
+        except (RuntimeError, ValueError, TypeError, KeyError, MemoryError) as error:
+            # A library that breaks on this model, or memory that does not hold two: no reason to stop following.
+            log.exception("reading or warming up failed", extra={"bundle": version})
+            refusal = BadBundle(f"{type(error).__name__} while it was read or warmed up; the log says where")
+            await asyncio.to_thread(self._note_error, move, version, refusal)
         else:
             self.served, self._failures, self._refused = version, 0, None
             self._note("swapped")

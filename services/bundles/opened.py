@@ -61,6 +61,8 @@ class OpenedBundles:
         """Beside the app: `swap` gets every new bundle's directory."""
         if self.store is None:
             return Standing()
+        # What other starts of this process staged.
+        self.staging.serves(version_of(served))
         return FollowBundles(
             store=self.store,
             channel=self.channel,

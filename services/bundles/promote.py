@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.errors import BadBundle, BundleRefused, BundleStoreDown, NoSuchBundle, PointerMoved, RankGRError
+from contracts.manifest import MANIFEST_FILE
 from model.bundle.read import Bundle, read_bundle
 from services.bundles.publication import Publication
 from services.gateways.bundle_store.port import (
@@ -154,8 +155,8 @@ class PromoteBundle:
         at_ms, reason = self.clock.now_ms(), verdict.reason or ""
         version = None if candidate is None else version_of(candidate.manifest)
         log.error("bundle refused: %s", reason, extra={"bundle": version, "figures": verdict.figures})
-        if candidate is None and not any(directory.glob("*.json")):
-            # No bundle at all: somebody's own directory is not copied.
+        if not (directory / MANIFEST_FILE).is_file():
+            # No bundle at all, and nothing to keep.
             return
         refusal = Refusal(
             name=f"{at_ms}-{version or 'unreadable'}",

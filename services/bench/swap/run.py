@@ -17,7 +17,7 @@ from services.runtime.clock import Clock
 QUIET_S = 3.0
 AFTER_S = 1.0
 AROUND_S = 0.25
-SWAP_WITHIN_S = 120.0
+SWAP_WITHIN_S = 300.0
 LOOK_EVERY_S = 0.01
 
 

@@ -117,7 +117,10 @@ class BundleStore(Protocol):
         ...
 
     def set_aside(self, directory: Path, refusal: Refusal) -> None:
-        """Keep what was refused with the reason, out of everybody's way; the newest few are kept."""
+        """Keep what was refused with the reason, out of everybody's way; the newest few are kept.
+
+        Of the directory: the manifest and the files that it lists, as far as they are there.
+        """
         ...
 
     def refusals(self) -> list[Refusal]:

@@ -152,10 +152,9 @@ class VersionedBundleStore:
         for path in self.blobs.sizes("refused"):
             if PurePosixPath(path).parts[1] not in kept:
                 self.blobs.delete(path)
-        for file in sorted(directory.rglob("*")):
-            if file.is_file() and not file.is_symlink():
-                name = file.relative_to(directory).as_posix()
-                self.blobs.put(f"refused/{refusal.name}/{name}", _parts(file))
+        for name in _listed_in(directory):
+            if (directory / name).is_file():
+                self.blobs.put(_inside(f"refused/{refusal.name}", name), _parts(directory / name))
         self.blobs.put(f"refused/{refusal.name}/{REFUSAL_FILE}", [refusal.model_dump_json().encode()])
 
     def refusals(self) -> list[Refusal]:
@@ -231,6 +230,16 @@ class VersionedBundleStore:
                 for left in self.blobs.sizes(f"versions/{version}"):
                     self.blobs.delete(left)
             self.blobs.delete(path)
+
+
+def _listed_in(directory: Path) -> list[str]:
+    """The manifest and what it lists, or the manifest alone: a directory may hold anything else."""
+    try:
+        manifest = _manifest_of(_read(directory / MANIFEST_FILE), str(directory))
+        inside = [name for name in manifest.files if _inside("", name)]
+    except BadBundle:
+        inside = []
+    return [MANIFEST_FILE, *sorted(inside)]
 
 
 def _inside(folder: str, name: str) -> str:

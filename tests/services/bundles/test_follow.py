@@ -89,6 +89,19 @@ async def test_what_is_no_good_is_tried_once_per_move(world: World) -> None:
     assert world.swapped == ["tea", "milk"]
 
 
+async def test_a_library_that_breaks_on_a_bundle_does_not_end_the_following(world: World) -> None:
+    tea, milk = world.published("tea"), world.published("milk")
+    world.errors = [RuntimeError("an operator is not there")]  # type: ignore[list-item]
+    follower = world.follower()
+    world.move(tea)
+    await follower.look()
+    await follower.look()
+    assert world.swapped == []
+    world.move(milk)
+    await follower.look()
+    assert world.swapped == ["milk"]
+
+
 @pytest.mark.parametrize("error", [EngineDown("vLLM did not start"), OSError(28, "No space left on device")])
 async def test_what_may_pass_is_tried_again_after_longer_and_longer_pauses(
     world: World, error: RankGRError | OSError

@@ -175,6 +175,20 @@ def test_what_was_refused_is_kept_aside_for_a_while(store: BundleStore, tmp_path
     assert store.bundles() == []
 
 
+def test_a_directory_that_is_hardly_a_bundle_is_not_copied_whole(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    directory = directory_of(tmp_path, "tea")
+    (directory / "diary.txt").write_text("private")
+    open_bundle_store(str(place)).set_aside(directory, Refusal(name="a", reason="no", at_ms=1))
+    (directory / MANIFEST_FILE).write_text("{")
+    open_bundle_store(str(place)).set_aside(directory, Refusal(name="b", reason="no", at_ms=2))
+    kept = {path.relative_to(place / "refused").as_posix() for path in (place / "refused").rglob("*") if path.is_file()}
+    assert kept == {
+        *(f"a/{name}" for name in ("model.safetensors", "features/words.json", MANIFEST_FILE, "refusal.json")),
+        *(f"b/{name}" for name in (MANIFEST_FILE, "refusal.json")),
+    }
+
+
 def test_one_at_a_time_has_its_turn(store: BundleStore) -> None:
     mine = store.take_turn("one", NOW_MS + 1000, NOW_MS)
     assert mine is not None
