@@ -35,13 +35,13 @@ class Model:
 class Serving:
     """A host and the model on it; `cache_bytes`: what it keeps of users' prompts now.
 
-    `rehearse` decodes a batch past the host, blocking, before it is started; a host that cannot answers nothing.
+    `rehearse` decodes a batch past the host, blocking, before it is started; None where that cannot be.
     """
 
     host: DecodingHost
     model: Model
     cache_bytes: Callable[[], int] = lambda: 0
-    rehearse: Callable[[Sequence[DecodeRequest]], Answers] = lambda _batch: ()
+    rehearse: Callable[[Sequence[DecodeRequest]], Answers] | None = None
     _inside: int = field(default=0, init=False)
     _left: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -55,14 +55,14 @@ class Serving:
             self._inside -= 1
             self._left.set()
 
-    async def start(self) -> None:
+    async def start(self, batches: Batches | None = None) -> None:
         """Begin to work and decode the warm-up prompts, so that nobody's first request pays for it.
 
-        Raises what the model says of them; then nothing goes on running.
+        batches: others than the model's.  Raises what the model says of them; then nothing goes on running.
         """
         try:
             await self.host.start()
-            for batch in self.model.warm_up:
+            for batch in self.model.warm_up if batches is None else batches:
                 # Past the pace: what compiles takes its time once.
                 await asyncio.gather(*(self.host.decode(prompt, WARM_UP_MS) for prompt in batch))
         except BaseException:

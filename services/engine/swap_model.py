@@ -7,11 +7,8 @@ model, who comes after the switch by the new one, and the old one ends when the 
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -22,20 +19,13 @@ from services.engine.recommend_items import RecommendItems
 from services.engine.serving import Serving
 from services.runtime.clock import Clock
 
-# Below everything that serves: reading, checking and building take whole seconds of a core.
-NICENESS = 15
-
 Result = TypeVar("Result")
 
 
-def _behind_the_others() -> None:
-    """Of this thread, and of those that it starts."""
-    with suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
 def _one_thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="swap", initializer=_behind_the_others)
+    # At the same priority as the others: put behind them by the kernel while it holds the interpreter's lock, it
+    # would hold up everybody (measured on busy cores: pauses of several hundred milliseconds).
+    return ThreadPoolExecutor(1, thread_name_prefix="swap")
 
 
 @dataclass(slots=True, eq=False)
@@ -56,11 +46,10 @@ class SwapModel:
     async def __call__(self, directory: Path) -> None:
         """Serve the bundle in this directory; returns when the old model has ended."""
         started_s = self.clock.monotonic_s()
-        bundle = await self._behind(lambda: read_bundle(directory))
-        serving = await self._behind(lambda: self.serving_of(bundle))
+        bundle = await self._aside(lambda: read_bundle(directory))
+        serving = await self._aside(lambda: self.serving_of(bundle))
         started_s = self._stage("load", started_s)
-        await self._behind(lambda: _rehearsed(serving))
-        await serving.start()
+        await self._warmed_up(serving)
         started_s = self._stage("warm_up", started_s)
         old = self.recommend.serving
         self.recommend.serving = serving
@@ -71,21 +60,27 @@ class SwapModel:
             await old.host.stop()
         self._stage("drain", started_s)
 
+    async def _warmed_up(self, serving: Serving) -> None:
+        """Past the host first, on the thread of the swap; the host then needs no more than to have decoded once."""
+        rehearse = serving.rehearse
+        if rehearse is None:
+            await serving.start()
+            return
+        for batch in serving.model.warm_up:
+            for answer in await self._aside(lambda batch=batch: rehearse(batch)):  # type: ignore[misc]
+                if isinstance(answer, RankGRError):
+                    raise answer
+        shortest = min((prompt for batch in serving.model.warm_up for prompt in batch), key=lambda one: len(one.tokens))
+        await serving.start([[shortest]])
+
     def close(self) -> None:
         """End without waiting for what is being read."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _behind(self, what: Callable[[], Result]) -> Result:
+    async def _aside(self, what: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, what)
 
     def _stage(self, stage: str, since_s: float) -> float:
         now_s = self.clock.monotonic_s()
         self.note_stage(stage, now_s - since_s)
         return now_s
-
-
-def _rehearsed(serving: Serving) -> None:
-    for batch in serving.model.warm_up:
-        for answer in serving.rehearse(batch):
-            if isinstance(answer, RankGRError):
-                raise answer

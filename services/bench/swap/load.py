@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 
 import httpx
 
@@ -75,13 +76,18 @@ class Load:
         self.asked.append(Asked(sent_s, now_s, 200, said["model_version"], whole))
 
 
-def longest_pause_ms(asked: Sequence[Asked]) -> float:
-    """The longest time in which somebody waited and nobody was answered, in milliseconds."""
+def longest_pause_ms(asked: Sequence[Asked], since_s: float = -inf, until_s: float = inf) -> float:
+    """The longest time in which somebody waited and nobody was answered, in milliseconds.
+
+    Of the pauses that began before `until_s` and ended after `since_s`.
+    """
     ordered = sorted(asked, key=lambda one: one.answered_s)
     longest_s, earliest_s = 0.0, float("inf")
     # From the last answer back: who is answered later was waiting, if he had asked by then.
     for place in range(len(ordered) - 1, -1, -1):
         earliest_s = min(earliest_s, ordered[place].sent_s)
-        before_s = ordered[place - 1].answered_s if place else earliest_s
-        longest_s = max(longest_s, ordered[place].answered_s - max(before_s, earliest_s))
+        began_s = max(ordered[place - 1].answered_s if place else earliest_s, earliest_s)
+        ended_s = ordered[place].answered_s
+        if began_s <= until_s and ended_s >= since_s:
+            longest_s = max(longest_s, ended_s - began_s)
     return longest_s * 1000

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import numpy as np
 
 from contracts.behaviors import Level
@@ -33,6 +35,7 @@ USERS = 8
 # vLLM takes its time, more so on a busy machine.
 READY_WITHIN_S = 300.0
 BY = "rankgr bench swap"
+STAGE = re.compile(r'^rankgr_bundle_swap_seconds_(sum|count){stage="(\w+)"} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def run(options: Options, started: datetime, progress: Progress) -> Outcome:
             )
             before = _rss_mb(engine)
             found = asyncio.run(measure(options.rounds, progress.advance))
-            after = _rss_mb(engine)
+            after, stages_s = _rss_mb(engine), _stages(port)
     known = {side.manifest.model_version for side in sides}
     size = sum(path.stat().st_size for path in bundles[0].rglob("*") if path.is_file())
     return Outcome(
@@ -99,6 +102,7 @@ def run(options: Options, started: datetime, progress: Progress) -> Outcome:
         dropped=sum(one.status != 200 for one in found.asked),
         mixed=sum(one.status == 200 and (not one.whole or one.model not in known) for one in found.asked),
         rss_mb=(before, after),
+        stages_s=stages_s,
     )
 
 
@@ -121,6 +125,18 @@ def _bodies(history: int, bundle: Path) -> list[dict[str, object]]:
         prompt = prompt_from_history(side.prompt_format, side.catalog, items, clicks, PromptContext())
         bodies.append({"user_id": f"u{user}", "tokens": prompt.tokens.tolist(), "max_items": 50, "level_scores": False})
     return bodies
+
+
+def _stages(port: int) -> dict[str, float]:
+    """Mean seconds of each stage of a swap, from the engine's own histogram."""
+    page = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10.0).text
+    found = {
+        (kind, stage): float(value)
+        for kind, stage, value in re.findall(
+            r'^rankgr_bundle_swap_seconds_(sum|count){stage="(\w+)"} (\S+)$', page, re.M
+        )
+    }
+    return {stage: round(found["sum", stage] / count, 3) for (kind, stage), count in found.items() if kind == "count"}
 
 
 def _rss_mb(engine: Served) -> float:

@@ -32,14 +32,14 @@ class Stretch:
 class Swap:
     """One swap.  `seconds`: from the command to the first answer of the new model.
 
-    `whole`: every request from the command until a second after that answer; `switch`: those within a quarter of a
-    second around it.
+    `whole`: every request from the command until a second after that answer; `switch_pause_ms`: the longest pause
+    within a quarter of a second around it.
     """
 
     kind: str
     seconds: float
     whole: Stretch
-    switch: Stretch
+    switch_pause_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,15 @@ class Outcome:
     mixed: int
     rss_mb: tuple[float, float]
     """The engine's memory before the first swap and after the last."""
+    stages_s: dict[str, float]
+    """Mean time of each stage of a swap, as the engine counts it."""
 
     def content(self) -> dict[str, object]:
         """For JSON."""
         worst = {
             kind: {
                 "seconds_max": max(swap.seconds for swap in of),
-                "pause_ms_max": max(swap.switch.pause_ms for swap in of),
+                "pause_ms_max": max(swap.switch_pause_ms for swap in of),
             }
             for kind in dict.fromkeys(swap.kind for swap in self.swaps)
             if (of := [swap for swap in self.swaps if swap.kind == kind])
@@ -73,6 +75,7 @@ class Outcome:
         lines = [
             f"{self.requests:,} requests, {self.dropped} dropped, {self.mixed} mixed; "
             f"memory {self.rss_mb[0]:.0f} -> {self.rss_mb[1]:.0f} MB",
+            "mean seconds: " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.stages_s.items()),
             "",
             "| | seconds to the first answer | longest pause at the switch, ms | longest pause, ms | p50 ms | p99 ms |",
             "|---|---|---|---|---|---|",
@@ -81,7 +84,7 @@ class Outcome:
         for swap in self.swaps:
             whole = swap.whole
             lines.append(
-                f"| {swap.kind} | {swap.seconds:.2f} | {swap.switch.pause_ms:.1f} | {whole.pause_ms:.1f} "
+                f"| {swap.kind} | {swap.seconds:.2f} | {swap.switch_pause_ms:.1f} | {whole.pause_ms:.1f} "
                 f"| {whole.p50_ms:.1f} | {whole.p99_ms:.1f} |"
             )
         return "\n".join(lines)

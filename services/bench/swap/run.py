@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import Unavailable
-from services.bench.swap.load import Asked, Load
+from services.bench.swap.load import Asked, Load, longest_pause_ms
 from services.bench.swap.report import Stretch, Swap
 from services.bundles.promote import PromoteBundle
 from services.bundles.roll_back import RollBack
@@ -63,5 +63,5 @@ class MeasureSwaps:
         await asyncio.sleep(AFTER_S)
         at_s = first[0].answered_s
         asked = self.load.asked[seen:]
-        around = [one for one in asked if abs(one.answered_s - at_s) <= AROUND_S]
-        return Swap(kind, round(at_s - began_s, 3), Stretch.of(asked), Stretch.of(around))
+        pause_ms = longest_pause_ms(asked, at_s - AROUND_S, at_s + AROUND_S)
+        return Swap(kind, round(at_s - began_s, 3), Stretch.of(asked), round(pause_ms, 2))

@@ -34,6 +34,12 @@ def test_a_pause_is_when_somebody_waits_and_nobody_is_answered(
     assert longest_pause_ms(asked(*spans)) == pytest.approx(pause_ms)
 
 
+def test_only_pauses_near_the_switch_count_for_it() -> None:
+    spans = asked((0.0, 0.5), (1.0, 1.01), (1.005, 1.03), (2.0, 2.9))
+    assert longest_pause_ms(spans, 0.9, 1.1) == pytest.approx(20.0)
+    assert longest_pause_ms(spans) == pytest.approx(900.0)
+
+
 @pytest.mark.journey
 @pytest.mark.heavy
 @pytest.mark.parametrize("host", ["torch", pytest.param("vllm", marks=pytest.mark.vllm)])
