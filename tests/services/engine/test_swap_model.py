@@ -48,12 +48,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.recommend = recommending(batching(self.first), EngineMetrics(CollectorRegistry()))
-        self.swap = SwapModel(
-            self.recommend,
-            self.serving,
-            lambda bundle: self.switched.append(bundle.manifest.model_version),
-            ManualClock(),
-        )
+        self.swap = SwapModel(self.recommend, self.serving, self.note, ManualClock())
+
+    def note(self, bundle: Bundle) -> None:
+        self.switched.append(bundle.manifest.model_version)
+        self.has_switched.set()
 
     def serving(self, _bundle: Bundle) -> Serving:
         model = Model("m2", "c2", VOCABULARY, [[PROBE]])
