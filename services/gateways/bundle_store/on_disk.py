@@ -15,6 +15,11 @@ from pathlib import Path
 from contracts.errors import BundleStoreDown
 from services.gateways.bundle_store.blobs import CHUNK_BYTES
 
+# Where files grow until they are whole; hidden, so that nobody takes them for anything.
+PARTIAL = ".partial"
+# No file takes so long: what is older was left behind by a writer that died.
+LEFT_BEHIND_S = 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class DiskBlobs:
@@ -74,8 +79,11 @@ class DiskBlobs:
         target = self.root / path
         with self._refusals(f"{path} cannot be written"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            partial = self.root / PARTIAL
+            partial.mkdir(exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=partial)
             staged = Path(name)
+            _sweep(partial, staged)
             try:
                 with os.fdopen(handle, "wb") as file:
                     for part in content:
@@ -96,6 +104,15 @@ class DiskBlobs:
             raise
         except OSError as error:
             raise BundleStoreDown(f"bundle store {self.root}: {what}: {error.strerror or error}") from error
+
+
+def _sweep(partial: Path, newest: Path) -> None:
+    """Remove what is a day older than the newest file, by the file system's own clock."""
+    now_s = newest.stat().st_mtime
+    for path in partial.iterdir():
+        with suppress(FileNotFoundError):
+            if now_s - path.stat().st_mtime > LEFT_BEHIND_S:
+                path.unlink()
 
 
 def _unless_missing(error: OSError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +13,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from contracts.errors import BadBundle, BadRequest, BundleStoreDown
-from contracts.manifest import MANIFEST_FILE
+from contracts.manifest import MANIFEST_FILE, Manifest
 from services.gateways.bundle_store.chosen import open_bundle_store
 from services.gateways.bundle_store.in_objects import ObjectBlobs
+from services.gateways.bundle_store.on_disk import PARTIAL
 from services.gateways.bundle_store.port import Channel, now_at
 from services.gateways.bundle_store.versions import VersionedBundleStore
 
@@ -21,6 +24,12 @@ from .published import NOW_MS, directory_of
 
 MOVERS = 4
 MOVES = 12
+PUBLISHER = """
+import sys
+from pathlib import Path
+from services.gateways.bundle_store.chosen import open_bundle_store
+open_bundle_store(sys.argv[1]).publish(Path(sys.argv[2]), 0)
+"""
 MOVER = """
 import sys
 from contracts.errors import PointerMoved
@@ -111,6 +120,28 @@ def test_a_full_disk_shows_nothing_and_leaves_no_litter(tmp_path: Path, monkeypa
     assert not [path for path in (tmp_path / "store").rglob(".*") if path.is_file()]
     # With room again the same publication goes through.
     assert store.publish(directory, NOW_MS).manifest.model_version == "tea"
+
+
+def test_a_publisher_that_is_killed_leaves_nothing_that_is_seen_and_nothing_for_ever(tmp_path: Path) -> None:
+    place, directory = tmp_path / "store", directory_of(tmp_path, "tea")
+    content = b"weights" * 20_000_000
+    (directory / "model.safetensors").write_bytes(content)
+    manifest = Manifest.model_validate_json((directory / MANIFEST_FILE).read_bytes())
+    files = manifest.files | {"model.safetensors": hashlib.sha256(content).hexdigest()}
+    (directory / MANIFEST_FILE).write_text(manifest.model_copy(update={"files": files}).model_dump_json())
+    publisher = subprocess.Popen([sys.executable, "-c", PUBLISHER, str(place), str(directory)])
+    try:
+        while not any(path.stat().st_size > 1000 for path in (place / PARTIAL).glob("*")):
+            assert publisher.poll() is None, "it was killed too late"
+    finally:
+        publisher.kill()
+        publisher.wait()
+    store = open_bundle_store(str(place))
+    assert store.bundles() == []
+    [left] = (place / PARTIAL).iterdir()
+    os.utime(left, (0, 0))
+    assert store.publish(directory, NOW_MS).nbytes > len(content)
+    assert not list((place / PARTIAL).iterdir())
 
 
 def test_what_did_not_arrive_whole_is_found_when_it_is_read_back(tmp_path: Path) -> None:
