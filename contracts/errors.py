@@ -4,6 +4,8 @@ RankGRError
 |- BadInput               the caller's fault, final
 |  |- BadDataSet          a data directory that cannot be read as one
 |  |- BadBundle           a bundle that is damaged, foreign or inconsistent
+|  |- NoSuchBundle        a version that the bundle store does not have
+|  |- BundleRefused       a bundle that the gate does not let through
 |  |- BadRequest          a request whose values make no sense together
 |  |- BadCursor           a paging cursor that is damaged or another user's
 |  |- PromptTooLong, UnknownToken
@@ -15,9 +17,10 @@ RankGRError
 |- NotAllowed             who asks may not
 |  |- Unauthorized        no API key, or none that this service knows
 |  |- Forbidden           a key without the scope that is needed
+|- PointerMoved           somebody else moved a channel of the bundle store first
 |- CursorGone             the list that a cursor pages through is no longer kept
 |- Unavailable            a dependency is down, retriable
-|  |- StoreDown, StreamDown, EngineDown
+|  |- StoreDown, StreamDown, EngineDown, BundleStoreDown
 |     |- StreamBusy        too many events are on their way already
 |- Overloaded             too much is waiting, retriable later
 |  |- EngineBusy
@@ -50,6 +53,14 @@ class BadBundle(BadInput):
     """A bundle that is damaged, foreign or inconsistent."""
 
 
+class NoSuchBundle(BadInput):
+    """A version that the bundle store does not have, or no longer has."""
+
+
+class BundleRefused(BadInput):
+    """A bundle that the gate does not let through; the message is the reason."""
+
+
 class BadRequest(BadInput):
     """A request whose values make no sense; the message names the field."""
 
@@ -75,8 +86,12 @@ class UnknownToken(BadInput):
 class CatalogMismatch(BadInput):
     """Tokens or a filter that were made for another catalogue: they would mean other items."""
 
+    served: str | None = None
+    """What is served instead, where that is known."""
+
     def __init__(self, asked: str, served: str) -> None:
         super().__init__(f"catalog_version: the request was made for {asked}, this engine serves {served}")
+        self.served = served
 
 
 class NothingToRecommend(BadInput):
@@ -111,6 +126,10 @@ class Forbidden(NotAllowed):
     """A key without the scope that is needed."""
 
 
+class PointerMoved(RankGRError):
+    """Somebody else moved a channel of the bundle store first; look at what stands there now before trying again."""
+
+
 class CursorGone(RankGRError):
     """The list a cursor pages through is no longer kept; start again."""
 
@@ -123,6 +142,10 @@ class Unavailable(RankGRError):
 
 class StoreDown(Unavailable):
     """The candidate, history or ledger store does not answer."""
+
+
+class BundleStoreDown(Unavailable):
+    """The bundle store does not answer, or does not take what is written: its disk is full, for one."""
 
 
 class StreamDown(Unavailable):

@@ -11,7 +11,10 @@ POPULAR_FILE = "popular.json"
 
 
 class Manifest(BaseModel):
-    """`manifest.json`: which versions these are, and the sha256 of every other file of the bundle."""
+    """`manifest.json`: which versions these are, and the sha256 of every other file of the bundle.
+
+    `newest_interaction_ms`: Unix ms of the newest interaction that the weights have seen, where that is known.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -22,6 +25,7 @@ class Manifest(BaseModel):
     data: dict[str, str | int | float]
     metrics: dict[str, float]
     files: dict[str, str]
+    newest_interaction_ms: int | None = None
 
 
 class PopularList(BaseModel):

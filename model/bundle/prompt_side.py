@@ -13,6 +13,7 @@ from model.semantic_id.catalog import Catalog
 
 CONFIG_FILE = "config.json"
 CATALOG_FILE = "catalog.parquet"
+PROMPT_FILES = frozenset({CONFIG_FILE, CATALOG_FILE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,13 @@ class PromptSide:
     catalog: Catalog
 
 
-def read_prompt_side(directory: Path) -> PromptSide:
-    """Read and verify.  Raises BadBundle with one line that says what is wrong."""
+def read_prompt_side(directory: Path, *, whole: bool = True) -> PromptSide:
+    """Read and verify.  Raises BadBundle with one line that says what is wrong.
+
+    whole: check every listed file, not only those that are read; False where a store gave these alone.
+    """
     manifest = read_manifest(directory)
-    verify_files(directory, manifest, frozenset({CONFIG_FILE, CATALOG_FILE}))
+    verify_files(directory, manifest, PROMPT_FILES, only=None if whole else PROMPT_FILES)
     section = read_json(directory, CONFIG_FILE).get("rankgr")
     if not isinstance(section, dict):
         raise BadBundle(f"{directory}: {CONFIG_FILE} has no section rankgr")

@@ -60,11 +60,15 @@ class Listing(Protocol):
         ...
 
 
-def verify_files(directory: Path, manifest: Listing, needed: frozenset[str] = frozenset()) -> None:
-    """Check the sha256 of every listed file, and that `needed` are listed.  Raises BadBundle."""
+def verify_files(
+    directory: Path, manifest: Listing, needed: frozenset[str] = frozenset(), only: frozenset[str] | None = None
+) -> None:
+    """Check the sha256 of every listed file (of `only` these), and that `needed` are listed.  Raises BadBundle."""
     if missing := sorted(needed - set(manifest.files)):
         raise BadBundle(f"{directory}: the manifest lists no {', '.join(missing)}")
     for name, wanted in sorted(manifest.files.items()):
+        if only is not None and name not in only:
+            continue
         path = directory / name
         if not name.isprintable() or not path.resolve().is_relative_to(directory.resolve()):
             raise BadBundle(f"{directory}: the manifest names a file outside the bundle: {name!r}")

@@ -41,6 +41,8 @@ class BundleContents:
     created_at: datetime
     tokenizer: Mapping[str, str | bytes] | None = None
     """Files by name; None: a tokenizer of the format's token names."""
+    newest_interaction_ms: int | None = None
+    """Unix ms of the newest interaction that the weights have seen; None: not told."""
 
 
 def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = False) -> Manifest:
@@ -84,8 +86,9 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
         data=dict(contents.data),
         metrics=dict(contents.metrics),
         files=files,
+        newest_interaction_ms=contents.newest_interaction_ms,
     )
-    _write_json(staging / MANIFEST_FILE, manifest.model_dump())
+    _write_json(staging / MANIFEST_FILE, manifest.model_dump(exclude_none=True))
     return manifest
 
 

@@ -16,6 +16,7 @@ from services.cli import (
     behaviour_order,
     bench,
     build,
+    bundles,
     compare,
     data,
     dead_letters,
@@ -51,6 +52,7 @@ app.command("behaviour-order")(behaviour_order.behaviour_order)
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(items.app, name="items")
+app.add_typer(bundles.app, name="bundles")
 app.add_typer(topics.app, name="topics")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command("up")(up.up)

@@ -46,8 +46,12 @@ def create_api(  # noqa: PLR0913 - each is built by main alone
         lifespan=lifespan,
         max_body_bytes=max_body_bytes,
     )
-    model = recommend.model
-    app.add_middleware(VersionHeaders, versions=lambda: version_headers(model.model_version, model.catalog_version))
+
+    def versions() -> dict[str, str]:
+        model = recommend.serving.model
+        return version_headers(model.model_version, model.catalog_version)
+
+    app.add_middleware(VersionHeaders, versions=versions)
 
     @app.post(
         "/recommend",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,25 +12,30 @@ from typing import Literal
 
 import torch
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from contracts.errors import BadRequest
 from model.bundle.prompt_side import PromptSide
 from model.bundle.read import Bundle, read_bundle
 from model.decoding.fused_network import FusedNetwork
 from model.decoding.two_stage import TwoStageDecoder
+from services.bundles.follow import Turns
+from services.bundles.follow_metrics import FollowMetrics
+from services.bundles.opened import open_bundles
 from services.engine.api import create_api
 from services.engine.decoding_host import DecodingHost
 from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.pace import Pace
-from services.engine.recommend_items import Batches, Model, RecommendItems
+from services.engine.recommend_items import RecommendItems
+from services.engine.serving import Model, Serving
 from services.engine.settings import Dtype, EngineSettings
+from services.engine.swap_model import SwapModel
 from services.engine.vllm_host.beam_by_beam import BeamByBeam
 from services.engine.vllm_host.host import Search, VllmHost
 from services.engine.vllm_host.options import VllmOptions
 from services.engine.vllm_host.pooled import PooledSearch
 from services.engine.warm_up import warm_up_batches
+from services.gateways.bundle_store.port import Channel
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.gate import Door
@@ -52,24 +59,33 @@ class Engine:
 def create(
     settings: EngineSettings, bundle: Bundle | None = None, *, lost: Callable[[], None] = lambda: None
 ) -> Engine:
-    """Put the engine together around a bundle, read from the settings' path if none is given.
+    """Put the engine together around a bundle; none given: the one of the settings' path, or of the bundle store.
 
     `lost` is called once when the model can no longer decode.
-    Raises BadBundle, BadKeyFile; BadRequest where the device is none that this machine has.
+    Raises BadBundle, NoSuchBundle, BundleStoreDown, BadKeyFile; BadRequest where the device is none of this machine's.
     """
     registry = new_registry()
     door = Door.of(access_by(settings.api_keys_file), Scope.ENGINE)
     traces = open_traces(settings, NAME)
-    bundle = bundle or read_bundle(settings.bundle)
-    recommend = _verb(settings, bundle, registry, lost)
+    follow = FollowMetrics(registry)
+    opened = open_bundles(settings, f"{NAME}-{settings.port}", Channel(settings.channel))
+    bundle = bundle or opened.first(read_bundle)
+    metrics = EngineMetrics(registry)
+    recommend = _verb(settings, bundle, metrics, lost)
+    swap = _swap(settings, recommend, metrics, follow)
+    swap.switched(bundle)
+    following = opened.following(swap, bundle.manifest, follow, _turns(settings))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await recommend.start()
         try:
-            yield
+            async with following.followed():
+                yield
         finally:
             await recommend.stop()
+            swap.close()
+            opened.close()
             traces.close()
 
     api = create_api(
@@ -84,34 +100,49 @@ def create(
     return Engine(api, recommend)
 
 
-def _verb(
-    settings: EngineSettings, bundle: Bundle, registry: CollectorRegistry, lost: Callable[[], None]
-) -> RecommendItems:
-    metrics = EngineMetrics(registry)
-    side = PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog)
-    warm_up = warm_up_batches(side, most=min(settings.max_batch, settings.queue))
-    if settings.model_host == "vllm":
-        host: DecodingHost = _vllm_host(settings, bundle, metrics)
-    else:
-        host = _torch_host(settings, bundle, metrics, warm_up)
+def _turns(settings: EngineSettings) -> Turns | None:
+    """Replicas swap one after the other, each under a name of its own."""
+    if not settings.turn_s:
+        return None
+    return Turns(f"{socket.gethostname()}:{settings.port}:{os.getpid()}", settings.turn_s)
+
+
+def _swap(
+    settings: EngineSettings, recommend: RecommendItems, metrics: EngineMetrics, follow: FollowMetrics
+) -> SwapModel:
+    clock = SystemClock()
+
+    def switched(bundle: Bundle) -> None:
+        metrics.serves(bundle.manifest.model_version, bundle.manifest.catalog_version)
+        follow.serves(bundle.manifest, clock)
+
+    return SwapModel(recommend, lambda bundle: _serving(settings, bundle, metrics), switched, clock, follow.note_stage)
+
+
+def _verb(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics, lost: Callable[[], None]) -> RecommendItems:
     pace = Pace(SystemClock())
-    metrics.waiting.set_function(lambda: host.waiting)
+    serving = _serving(settings, bundle, metrics)
+    recommend = RecommendItems(serving, pace, settings.deadline_ms, metrics.note, lost)
+    metrics.waiting.set_function(lambda: recommend.serving.host.waiting)
+    metrics.cache_bytes.set_function(lambda: recommend.serving.cache_bytes())
     metrics.inside.set_function(lambda: pace.inside)
     metrics.per_prompt.set_function(lambda: pace.per_prompt_s)
+    return recommend
+
+
+def _serving(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics) -> Serving:
+    """What serves a bundle, not started yet.  Raises BadBundle where the host cannot decode such a model."""
+    side = PromptSide(bundle.manifest, bundle.prompt_format, bundle.catalog)
     model = Model(
         model_version=bundle.manifest.model_version,
         catalog_version=bundle.manifest.catalog_version,
         vocab_size=bundle.config.vocab_size,
-        warm_up=warm_up,
+        warm_up=warm_up_batches(side, most=min(settings.max_batch, settings.queue)),
     )
-    metrics.model.labels(model.model_version, model.catalog_version).set(1)
-    return RecommendItems(host, model, pace, settings.deadline_ms, metrics.note, lost)
-
-
-def _torch_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics, warm_up: Batches) -> DecodingHost:
+    if settings.model_host == "vllm":
+        return Serving(_vllm_host(settings, bundle, metrics), model)
     decoder = _torch_decoder(settings, bundle)
-    metrics.cache_bytes.set_function(lambda: decoder.cache_figures.nbytes)
-    return MicroBatches(
+    host = MicroBatches(
         decoder=decoder,
         limits=BatchLimits(
             most=settings.max_batch,
@@ -119,10 +150,11 @@ def _torch_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics
             waiting=settings.queue,
             stalled_after_s=settings.stalled_after_s,
         ),
-        probe=warm_up[0][0],
+        probe=model.warm_up[0][0],
         clock=SystemClock(),
         observe_batch=metrics.note_batch,
     )
+    return Serving(host, model, lambda: decoder.cache_figures.nbytes, decoder)
 
 
 def _vllm_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics) -> DecodingHost:

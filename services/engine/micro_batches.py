@@ -89,11 +89,15 @@ class MicroBatches:
 
     async def stop(self) -> None:
         """End; who still waits is told EngineDown.  A batch that has started is left to end by itself."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.wait([self._worker])
-        if self._thread is not None:
-            self._thread.close()
+        # Let go: the ended task's traceback leads back here, and a model in such a circle would stay in memory until
+        # somebody looks for circles, which takes hours here.
+        worker, self._worker = self._worker, None
+        thread, self._thread = self._thread, None
+        if worker is not None:
+            worker.cancel()
+            await asyncio.wait([worker])
+        if thread is not None:
+            thread.close()
 
     async def decode(self, request: DecodeRequest, deadline_ms: int) -> Decoded:
         """See the port.  A caller that is cancelled or out of time leaves the queue, or its batch at the next stage."""

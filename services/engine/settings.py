@@ -33,3 +33,5 @@ class EngineSettings(ProcessSettings, BundleSettings):
     deadline_ms: PositiveInt = 5000
     stalled_after_s: PositiveFloat = Field(default=120.0, allow_inf_nan=False)
     max_body_bytes: PositiveInt = 4_194_304
+    channel: Literal["latest", "canary"] = "latest"
+    turn_s: float = Field(default=60.0, ge=0, le=3600, allow_inf_nan=False)

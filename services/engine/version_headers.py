@@ -8,8 +8,7 @@ from urllib.parse import quote
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MODEL_HEADER = "rankgr-model-version"
-CATALOG_HEADER = "rankgr-catalog-version"
+from services.gateways.inference.port import CATALOG_HEADER, MODEL_HEADER
 
 
 def version_headers(model_version: str, catalog_version: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from contracts.behaviors import Level
 from model.bundle.prompt_side import PromptSide
 from model.decoding.request import DecodeRequest
 from model.prompt import PromptContext, prompt_from_history
-from services.engine.recommend_items import Batches
+from services.engine.serving import Batches
 
 
 def warm_up_batches(side: PromptSide, most: int) -> Batches:

@@ -8,13 +8,17 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from random import SystemRandom
 
 from fastapi import FastAPI
 
 from contracts.errors import BadRequest
 from contracts.messages import Topic
-from model.bundle.prompt_side import PromptSide, read_prompt_side
+from model.bundle.prompt_side import PROMPT_FILES, PromptSide, read_prompt_side
+from services.bundles.follow_metrics import FollowMetrics
+from services.bundles.opened import open_bundles
+from services.gateways.bundle_store.port import Channel
 from services.gateways.candidate_store.in_redis import RedisCandidateStore
 from services.gateways.event_stream.chosen import open_stream
 from services.gateways.event_stream.counted import CountedPublisher, PublishMetrics
@@ -26,15 +30,15 @@ from services.gateways.history.in_redis import RedisHistoryStore
 from services.gateways.inference.over_http import HttpInferenceEngine
 from services.gateways.inference.port import InferenceEngine
 from services.gateways.inference.replicas import ReplicatedInferenceEngine
+from services.gateways.inference.reworded import RewordedInferenceEngine
 from services.gateways.redis_link.link_metrics import LinkMetrics
 from services.gateways.redis_link.mux_node import LinkWatch
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.precompute.consumer import GROUP, ConsumeTriggers
-from services.precompute.hidden_filter import HiddenFilter
 from services.precompute.metrics import PrecomputeMetrics
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
-from services.precompute.prompt_of_user import PromptOfUser
 from services.precompute.settings import PrecomputeSettings
+from services.precompute.wording import Wordings, wording_of
 from services.runtime.auth import Scope
 from services.runtime.clock import SystemClock
 from services.runtime.consume import ConsumeMetrics, Watch, consume
@@ -82,20 +86,42 @@ def create(
     """
     registry = new_registry()
     door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
-    side = side or read_prompt_side(settings.bundle)
-    metrics = PrecomputeMetrics(registry)
-    outside = _connect(settings, engine or _engines(settings, metrics), LinkMetrics(registry))
+    place = f"{NAME}-{settings.port}"
+    bundles = open_bundles(settings, place, Channel.LATEST, PROMPT_FILES)
+    # Those who go first are asked in their own words, before everybody has them.
+    canaries = open_bundles(settings, f"{place}-canary", Channel.CANARY, PROMPT_FILES)
+    side = side or bundles.first(_read_prompt_side)
+    metrics, follow = PrecomputeMetrics(registry), FollowMetrics(registry)
+    engine = _engines(settings, metrics) if engine is None else RewordedInferenceEngine(engine)
+    outside = _connect(settings, engine, LinkMetrics(registry))
     watch = Watch(Topic.TRIGGERS, GROUP, ConsumeMetrics(registry), SystemClock())
     traces = open_traces(settings, NAME)
     publisher = CountedPublisher(outside.stream, PublishMetrics(registry))
-    effect = ConsumeTriggers(_verb(settings, side, outside, publisher, traces), metrics)
+    wordings = Wordings(wording_of(side, lambda: outside.hidden.now.items))
+    follow.serves(side.manifest, SystemClock())
+    effect = ConsumeTriggers(_verb(settings, wordings, outside, publisher, traces), metrics)
     beside = ConsumeBeside(lambda stop: _consume(settings, outside.stream, effect, watch, stop))
+
+    async def use(directory: Path) -> None:
+        new = await asyncio.to_thread(_read_prompt_side, directory)
+        wordings.use(wording_of(new, lambda: outside.hidden.now.items))
+        follow.serves(new.manifest, SystemClock())
+
+    async def know(directory: Path) -> None:
+        new = await asyncio.to_thread(_read_prompt_side, directory)
+        if wordings.of(new.manifest.catalog_version) is None:
+            wordings.add(wording_of(new, lambda: outside.hidden.now.items))
+
+    following = bundles.following(use, side.manifest, follow)
+    first = canaries.following(know, side.manifest, None)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with beside.running(), outside.hidden.followed():
+        async with beside.running(), outside.hidden.followed(), following.followed(), first.followed():
             yield
         await outside.close()
+        for opened in (bundles, canaries):
+            opened.close()
         traces.close()
 
     async def ready() -> None:
@@ -125,8 +151,15 @@ async def _consume(
     await consumer.close()
 
 
+def _read_prompt_side(directory: Path) -> PromptSide:
+    return read_prompt_side(directory, whole=False)
+
+
 def _engines(settings: PrecomputeSettings, metrics: PrecomputeMetrics) -> InferenceEngine:
-    replicas = {url: HttpInferenceEngine.connect(url, headers=settings.key_header) for url in settings.engine_urls}
+    replicas = {
+        url: RewordedInferenceEngine(HttpInferenceEngine.connect(url, headers=settings.key_header))
+        for url in settings.engine_urls
+    }
     return ReplicatedInferenceEngine(replicas, SystemClock(), metrics.note_call)
 
 
@@ -153,18 +186,17 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine, watch: LinkW
 
 
 def _verb(
-    settings: PrecomputeSettings, side: PromptSide, outside: _Outside, publisher: EventPublisher, traces: Traces
+    settings: PrecomputeSettings, wordings: Wordings, outside: _Outside, publisher: EventPublisher, traces: Traces
 ) -> PrecomputeCandidates:
     return PrecomputeCandidates(
         histories=outside.histories,
         ledger=outside.ledger,
-        item_filter=HiddenFilter(side.catalog, lambda: outside.hidden.now.items),
         engine=outside.engine,
         store=outside.store,
         stream=publisher,
         clock=SystemClock(),
         traces=traces,
-        prompt_of=PromptOfUser(side.prompt_format, side.catalog, side.manifest.catalog_version),
+        wordings=wordings,
         limits=Limits(
             max_age_ms=round(settings.max_age_s * 1000),
             deadline_ms=settings.engine_deadline_ms,

@@ -12,6 +12,7 @@ from services.precompute.precompute_candidates import (
     Outcome,
     Superseded,
 )
+from services.runtime.tallies import RecentCountTally
 from services.runtime.telemetry import counter, histogram
 
 _NAMES: dict[type[Outcome], str] = {
@@ -47,6 +48,12 @@ class PrecomputeMetrics:
             "Items of histories that the catalogue does not know.",
         )
 
+        self._by_model = RecentCountTally(
+            registry,
+            "rankgr_precompute_model_lists",
+            "Lists that were stored, by the model that made them, for the newest few models.",
+            ("model_version",),
+        )
         self._calls = counter(
             registry,
             "rankgr_precompute_engine_calls",
@@ -64,6 +71,7 @@ class PrecomputeMetrics:
         if isinstance(outcome, Computed | Empty):
             self._unknown.inc(len(outcome.unknown_items))
         if isinstance(outcome, Computed):
+            self._by_model.labels(outcome.answer.model_version).add()
             self._seconds.observe(max(0, outcome.took_ms) / 1000)
             for stage, took_ms in outcome.answer.timings_ms.items():
                 self._stages.labels(stage).observe(took_ms / 1000)

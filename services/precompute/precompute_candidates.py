@@ -6,7 +6,7 @@ Called by `consumer`, perhaps twice for one trigger and in any order.  Never let
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from contracts.candidate_set import MAX_ITEMS, CandidateSet
@@ -26,9 +26,10 @@ from services.gateways.history.port import HistoryStore, PastInteraction
 from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.gateways.trigger_ledger.port import TriggerLedger
 from services.precompute.newest_triggers import NewestTriggers
-from services.precompute.prompt_of_user import PromptOfUser, purchased
+from services.precompute.prompt_of_user import purchased
 from services.precompute.stages import Stages
 from services.precompute.turns import Turns
+from services.precompute.wording import Wording, Wordings
 from services.runtime.clock import Clock
 from services.runtime.tracing import Traces, Untraced
 
@@ -90,7 +91,7 @@ class Limits:
 class PrecomputeCandidates:
     """Turn one trigger into one stored candidate set, unless it is not worth computing.
 
-    `item_filter` gives what is left out of every list at this moment, as the engine takes it.
+    `wordings`: prompts, and what is left out of every list at this moment, in the words of each catalogue.
     Raises StoreDown, StreamDown, EngineDown and EngineBusy (the trigger should come again), and what the
     engine says of this one request alone.
     """
@@ -101,9 +102,8 @@ class PrecomputeCandidates:
     store: CandidateStore
     stream: EventPublisher
     clock: Clock
-    prompt_of: PromptOfUser
+    wordings: Wordings
     limits: Limits
-    item_filter: Callable[[], bytes | None] = lambda: None
     newest: NewestTriggers = field(default_factory=NewestTriggers)
     turns: Turns = field(default_factory=Turns)
     traces: Traces = field(default_factory=Untraced)
@@ -147,14 +147,15 @@ class PrecomputeCandidates:
         if done is not None:
             return done
         history = await self.histories.recent(user)
-        prompt = self.prompt_of(history, trigger)
+        wording = self.wordings.now
+        prompt = wording.prompt_of(history, trigger)
         if prompt.known_items == 0:
             return Empty(prompt.unknown_items)
-        exclude = purchased(history) if self.limits.exclude_purchased else ()
+        request = self._request(trigger, wording, prompt.tokens, history)
         stages.end("prompt")
         try:
             with self.traces.span("engine call", {"tokens": len(prompt.tokens)}):
-                answer = await self._ask(trigger, prompt.tokens, exclude)
+                answer = await self._ask(request)
         except NothingToRecommend:
             return Empty(prompt.unknown_items)
         candidates = CandidateSet(
@@ -192,29 +193,41 @@ class PrecomputeCandidates:
         age_ms = self.clock.now_ms() - trigger.accepted_at
         return Expired(age_ms) if age_ms > self.limits.max_age_ms else None
 
-    async def _ask(
-        self, trigger: TriggerRequested, tokens: tuple[int, ...], exclude: tuple[ItemId, ...]
-    ) -> EngineAnswer:
+    def _request(
+        self, trigger: TriggerRequested, wording: Wording, tokens: tuple[int, ...], history: Sequence[PastInteraction]
+    ) -> EngineRequest:
         left_ms = trigger.accepted_at + self.limits.max_age_ms - self.clock.now_ms()
-        # A clock that is ahead of ours may not buy a trigger more than the ordinary time.
-        deadline_ms = max(1, min(self.limits.deadline_ms, left_ms))
-        request = EngineRequest(
+
+        def reworded(catalog_version: str) -> EngineRequest | None:
+            """The same history in the words of an engine that has swapped already, or not yet."""
+            other = self.wordings.of(catalog_version)
+            if other is None:
+                return None
+            prompt = other.prompt_of(history, trigger)
+            # A prompt without items would be answered with what is popular, as if it were this user's.
+            return self._request(trigger, other, prompt.tokens, history) if prompt.known_items else None
+
+        return EngineRequest(
             user_id=trigger.user_id,
             tokens=tokens,
-            exclude=exclude,
-            deadline_ms=deadline_ms,
+            exclude=purchased(history) if self.limits.exclude_purchased else (),
+            # A clock that is ahead of ours may not buy a trigger more than the ordinary time.
+            deadline_ms=max(1, min(self.limits.deadline_ms, left_ms)),
             max_items=self.limits.max_items,
             # Hidden items: retrieval would not show them, so that they need not be decoded.
-            item_filter=self.item_filter(),
-            catalog_version=self.prompt_of.catalog_version,
+            item_filter=wording.item_filter(),
+            catalog_version=wording.catalog_version,
+            reworded=reworded,
         )
+
+    async def _ask(self, request: EngineRequest) -> EngineAnswer:
         try:
             return await self.engine.recommend(request)
         except DeadlineExceeded as error:
             # Worth another attempt while the trigger is young; then it expires by its age.
-            raise EngineDown(f"no answer within {deadline_ms} ms") from error
+            raise EngineDown(f"no answer within {request.deadline_ms} ms") from error
         except CatalogMismatch as error:
-            # One of us has a newer bundle; the other one follows, or a person sees why nothing is computed.
+            # Every engine has a bundle that is not known here yet: it will be in a moment, or a person sees why not.
             raise EngineDown(str(error)) from error
 
     async def _tell(self, trigger: TriggerRequested, candidates: CandidateSet, stages_ms: dict[str, float]) -> None:

@@ -119,7 +119,7 @@ class RetrieveAnswers:
             self._waiters -= 1
 
     def _written(self, asked: PageAsked, outcome: Outcome, form: _Form, known: bytes | None) -> HotAnswer:
-        tag = tag_of(outcome, self.serve.fallback_version, form.mark).encode()
+        tag = tag_of(outcome, self.serve.fallback.version, form.mark).encode()
         headers: RawHeaders = [form.content_type, (b"etag", tag), _VARY, _CACHE]
         if known is not None and _matches(known, tag):
             self.metrics.note_not_modified()

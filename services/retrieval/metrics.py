@@ -9,7 +9,7 @@ from services.retrieval.answer import OUTCOME_NAMES
 from services.retrieval.serve_candidates import Fallback, Masking, Outcome, Reason
 from services.runtime.admission import Admission
 from services.runtime.clock import Clock
-from services.runtime.tallies import CountTally, SpreadTally
+from services.runtime.tallies import CountTally, RecentCountTally, SpreadTally
 from services.runtime.telemetry import gauge
 
 # From a list made during the request to one of the day before.
@@ -38,6 +38,12 @@ class RetrievalMetrics:
             "rankgr_retrieval_masking",
             "First pages of an asked request: its list was ready, was waited for, or was late.",
             ("result",),
+        )
+        self._by_model = RecentCountTally(
+            registry,
+            "rankgr_retrieval_model_answers",
+            "Pages by the model whose list was served, and the outcome, for the newest few models.",
+            ("model_version", "outcome"),
         )
         self._to_candidates = SpreadTally(
             registry,
@@ -84,6 +90,7 @@ class RetrievalMetrics:
             if outcome.reason is not Reason.CONTINUED:
                 self.note_store(up=outcome.reason is not Reason.STORE_DOWN)
         else:
+            self._by_model.labels(outcome.head.model_version, OUTCOME_NAMES[type(outcome)]).value += 1
             self._ages.note(outcome.age_ms / 1000)
             self.note_store(up=True)
         if outcome.masking is not None:

@@ -115,8 +115,8 @@ class ServeCandidates:
     fallback: FallbackLists
     hidden: HiddenNow
     clock: Clock
-    fallback_version: str = ""
-    """Which popular lists these are."""
+    may_serve: Callable[[ListHead], bool] = lambda _head: True
+    """Whether a list may be shown: one of a model that was replaced may not, where that is set."""
 
     async def __call__(
         self, asked: PageAsked, aside: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -127,7 +127,7 @@ class ServeCandidates:
         """
         cursor = None if asked.cursor is None else read_cursor(asked.user_id, asked.cursor)
         if isinstance(cursor, FallbackCursor):
-            if cursor.lists != lists_mark(self.fallback_version):
+            if cursor.lists != lists_mark(self.fallback.version):
                 raise CursorGone("cursor: the popular list it pages through has been replaced; start again")
             return self._popular(asked, cursor.scene, cursor.offset, Reason.CONTINUED)
         try:
@@ -161,7 +161,7 @@ class ServeCandidates:
             before = await self.store.previous_page(asked.user_id, 0, rows)
             if before is not None and before.head.request_id == asked.request_id:
                 page = before
-        if page is None or page.head.length == 0:
+        if page is None or page.head.length == 0 or not self.may_serve(page.head):
             late = None if asked.request_id is None else Masking.LATE
             return self._popular(asked, asked.scene, 0, Reason.NO_LIST, late)
         if left_out.nothing:
@@ -172,7 +172,7 @@ class ServeCandidates:
         left_out = self._left_out(asked)
         rows = window(asked.limit, left_out)
         page = await self.store.page_of(asked.user_id, cursor.version, cursor.offset, rows)
-        if page is None:
+        if page is None or not self.may_serve(page.head):
             raise CursorGone("cursor: the list it pages through is no longer kept; start again")
         return self._judged(asked, page, await self._filled(asked, page, left_out), left_out.stamp, None)
 
@@ -223,7 +223,7 @@ class ServeCandidates:
         following = filled.next_offset
         cursor = None
         if following is not None:
-            cursor = write_cursor(asked.user_id, FallbackCursor(scene, following, lists_mark(self.fallback_version)))
+            cursor = write_cursor(asked.user_id, FallbackCursor(scene, following, lists_mark(self.fallback.version)))
         return Fallback(shown, cursor, reason, left_out.stamp, masking)
 
 

@@ -21,3 +21,4 @@ class RetrievalSettings(ProcessSettings, StoreSettings, BundleSettings):
     at_once: PositiveInt = 64
     waiters: int = Field(default=2000, ge=0)
     hidden_file: Path | None = None
+    old_lists_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)

@@ -189,10 +189,26 @@ class StreamSettings(StoreSettings, KafkaSettings):
         return self.stream_redis_url or self.redis_url
 
 
-class BundleSettings(SharedSettings):
-    """Which model bundle is served."""
+class BundleStoreSettings(SharedSettings):
+    """Where published bundles are kept; empty: nowhere."""
 
-    bundle: Path = Field(validation_alias="RANKGR_BUNDLE")
+    bundle_store: str = Field(default="", validation_alias="RANKGR_BUNDLE_STORE")
+
+
+class BundleSettings(BundleStoreSettings):
+    """Which model bundle is served: one directory for good, or what a store's channel points to."""
+
+    bundle: Path | None = Field(default=None, validation_alias="RANKGR_BUNDLE")
+    bundle_poll_s: float = Field(
+        default=1.0, ge=0.05, le=3600, allow_inf_nan=False, validation_alias="RANKGR_BUNDLE_POLL_S"
+    )
+    bundle_staging: Path | None = Field(default=None, validation_alias="RANKGR_BUNDLE_STAGING")
+
+    @model_validator(mode="after")
+    def _some_bundle(self) -> Self:
+        if self.bundle is None and not self.bundle_store:
+            raise ValueError("RANKGR_BUNDLE: must be set, or RANKGR_BUNDLE_STORE")
+        return self
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)

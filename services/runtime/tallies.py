@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector
 
 from services.runtime.telemetry import LATENCY_BUCKETS_S, checked_name
 
+VERSIONS_KEPT = 4
+
 
 def _bound(bound: float) -> str:
     return "+Inf" if bound == float("inf") else str(float(bound))
@@ -92,6 +94,22 @@ class CountTally(_Tally[Count]):
 
     def _new(self) -> Count:
         return Count()
+
+
+class RecentCountTally(CountTally):
+    """A counter whose first label is a version: only the versions that were counted first most recently are kept.
+
+    Models come by the hour, and a label that is never forgotten would fill the memory of whoever scrapes.
+    """
+
+    def labels(self, *values: str) -> Count:
+        """See `CountTally`; a new version makes the oldest one go."""
+        if values not in self._children:
+            versions = list(dict.fromkeys(first for first, *_others in self._children))
+            if values[0] not in versions and len(versions) >= VERSIONS_KEPT:
+                gone = versions[0]
+                self._children = {key: child for key, child in self._children.items() if key[0] != gone}
+        return super().labels(*values)
 
 
 class SpreadTally(_Tally[Spread]):

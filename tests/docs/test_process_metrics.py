@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.bundles.follow_metrics import FollowMetrics
+from services.bundles.publication import PublicationMetrics
 from services.engine.metrics import EngineMetrics
 from services.gateways.event_stream.counted import PublishMetrics
 from services.gateways.redis_link.link_metrics import LinkMetrics
@@ -33,6 +35,8 @@ PROCESSES = (
     PublishMetrics,
     ConsumeMetrics,
     HttpTallies,
+    FollowMetrics,
+    PublicationMetrics,
 )
 
 

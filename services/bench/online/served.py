@@ -42,8 +42,14 @@ class Served:
 
 
 @contextmanager
-def serving(
-    words: Sequence[str], port: int, path: str, told: Mapping[str, str], cores: frozenset[int], log: Path
+def serving(  # noqa: PLR0913 - what a process is started with
+    words: Sequence[str],
+    port: int,
+    path: str,
+    told: Mapping[str, str],
+    cores: frozenset[int],
+    log: Path,
+    within_s: float = READY_WITHIN_S,
 ) -> Iterator[Served]:
     """`python WORDS` answers 200 on `path` inside the block.  Raises Unavailable with its last words."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RANKGR_")}
@@ -54,7 +60,7 @@ def serving(
         )
     try:
         while not _answers(f"http://127.0.0.1:{port}{path}"):
-            if process.poll() is not None or time.monotonic() - began > READY_WITHIN_S:
+            if process.poll() is not None or time.monotonic() - began > within_s:
                 last = log.read_text(errors="replace").strip().splitlines()
                 raise Unavailable(f"{' '.join(words)} does not serve: {last[-1] if last else 'no word'}")
             time.sleep(0.01)

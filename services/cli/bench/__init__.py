@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.bench import engine, online, sids, start
+from services.cli.bench import engine, online, sids, start, swap
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the stack on this machine.")
 
@@ -18,3 +18,4 @@ app.command("engine")(engine.engine)
 app.command("online")(online.online)
 app.command("sids")(sids.sids)
 app.command("start")(start.start)
+app.command("swap")(swap.swap)

@@ -8,9 +8,12 @@ from contracts.ids import ItemId
 
 
 class MemoryFallbackLists:
-    """A default list and one per scene."""
+    """A default list and one per scene; version: which lists these are."""
 
-    def __init__(self, default: Sequence[int], scenes: Mapping[str, Sequence[int]] | None = None) -> None:
+    def __init__(
+        self, default: Sequence[int], scenes: Mapping[str, Sequence[int]] | None = None, version: str = ""
+    ) -> None:
+        self.version = version
         self._default = tuple(map(ItemId, default))
         self._scenes = {scene: tuple(map(ItemId, items)) for scene, items in (scenes or {}).items()}
 

@@ -41,6 +41,12 @@ class DiskFallbackLists:
             raise BadBundle(f"{bundle / POPULAR_FILE} is damaged: its sha256 is not the manifest's")
         return cls(manifest, _parse(PopularList, bundle / POPULAR_FILE, data))
 
+    @property
+    def version(self) -> str:
+        """See the port."""
+        # Equal weights may come with another list.
+        return self.manifest.files[POPULAR_FILE][:12]
+
     def popular(self, scene: str | None) -> tuple[ItemId, ...]:
         """See the port."""
         return self._default if scene is None else self._scenes.get(scene, self._default)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TypeVar
+from urllib.parse import unquote
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -24,13 +25,13 @@ from contracts.errors import (
     UnknownToken,
 )
 from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_answer
-from services.gateways.inference.port import EngineAnswer, EngineRequest
+from services.gateways.inference.port import CATALOG_HEADER, EngineAnswer, EngineRequest
 from services.runtime.tracing import HEADER, traceparent
 
 # For the way there and back, on top of the deadline that the engine itself keeps.
 _WAY_S = 0.5
 _REFUSALS: dict[str, type[RankGRError]] = {
-    kind.__name__: kind for kind in (BadRequest, PromptTooLong, UnknownToken, CatalogMismatch, NothingToRecommend)
+    kind.__name__: kind for kind in (BadRequest, PromptTooLong, UnknownToken, NothingToRecommend)
 }
 Refused = TypeVar("Refused", bound=RankGRError)
 _HEADERS = {"content-type": PROMPT_TYPE, "accept": RECOMMENDATION_TYPE}
@@ -132,6 +133,10 @@ def _refusal(response: httpx.Response) -> RankGRError:
             return _busy(response, said.detail or "the engine's queue is full")
         case 503, "DeadlineExceeded":
             return DeadlineExceeded(said.detail)
+        case 422, "CatalogMismatch":
+            mismatch = _again(CatalogMismatch, said.detail)
+            mismatch.served = unquote(response.headers.get(CATALOG_HEADER, "")) or None
+            return mismatch
         case 422, name:
             return _again(_REFUSALS.get(name, BadRequest), said.detail or "the engine refused the request")
         case 413, _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -10,6 +11,10 @@ from contracts.ids import ItemId, UserId
 
 LambdaScope = Literal["prefix", "request"]
 
+MODEL_HEADER = "rankgr-model-version"
+CATALOG_HEADER = "rankgr-catalog-version"
+"""What every answer of an engine names, refusals too; percent-encoded."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineRequest:
@@ -17,7 +22,8 @@ class EngineRequest:
 
     `item_filter`: one bit per row of the catalogue (model/semantic_id/item_filter.py), 1 for what is left out;
     it needs `catalog_version`.  `catalog_version`: what tokens and filter were made for; an engine of another
-    one refuses them.  None: whatever is served will do.
+    one refuses them.  None: whatever is served will do.  `reworded` puts the same question for another catalogue,
+    or gives None where that one is not known; it does not travel.
     """
 
     user_id: UserId
@@ -31,6 +37,7 @@ class EngineRequest:
     iap_mix: float | None = None
     item_filter: bytes | None = None
     catalog_version: str | None = None
+    reworded: Callable[[str], EngineRequest | None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pytest
 
 from services.cli import main
 
-WITHIN_S = 300
+WITHIN_S = 600
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,7 @@ class FaultyBundle(Bundle):
 def main() -> None:
     """Serve until told to stop."""
     settings = read_settings(EngineSettings)
+    assert settings.bundle is not None
     good = read_bundle(settings.bundle)
     fields = {name: getattr(good, name) for name in Bundle.__dataclass_fields__}
     run(settings, FaultyBundle(**fields))

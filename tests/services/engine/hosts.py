@@ -16,7 +16,8 @@ from services.engine.decoding_host import DecodingHost
 from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits, MicroBatches
 from services.engine.pace import Pace
-from services.engine.recommend_items import Model, RecommendItems
+from services.engine.recommend_items import RecommendItems
+from services.engine.serving import Model, Serving
 from services.runtime.clock import Clock, ManualClock
 
 VOCABULARY = 50
@@ -115,7 +116,9 @@ def batching(decoder: Decoder, limits: BatchLimits = PLAIN_LIMITS, clock: Clock 
 
 def recommending(host: DecodingHost, metrics: EngineMetrics, clock: Clock | None = None) -> RecommendItems:
     model = Model(model_version="m1", catalog_version="c1", vocab_size=VOCABULARY, warm_up=[[PROBE]])
-    return RecommendItems(host, model, Pace(clock or ManualClock()), default_deadline_ms=30_000, note=metrics.note)
+    return RecommendItems(
+        Serving(host, model), Pace(clock or ManualClock()), default_deadline_ms=30_000, note=metrics.note
+    )
 
 
 async def all_waiting(host: DecodingHost, count: int) -> None:

@@ -27,11 +27,10 @@ from services.engine.metrics import EngineMetrics
 from services.engine.micro_batches import BatchLimits
 from services.engine.recommend_items import RecommendItems
 from services.engine.recommendation import Recommendation
-from services.engine.version_headers import CATALOG_HEADER, MODEL_HEADER
 from services.gateways.inference.in_process import InProcessInferenceEngine
 from services.gateways.inference.over_http import HttpInferenceEngine
 from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_columns
-from services.gateways.inference.port import EngineRequest
+from services.gateways.inference.port import CATALOG_HEADER, MODEL_HEADER, EngineRequest
 from services.runtime.clock import Clock, ManualClock
 from services.runtime.lifecycle import Site, listen, serve
 
@@ -339,7 +338,7 @@ async def test_a_full_queue_is_429_and_says_when_to_come_again() -> None:
         running = asyncio.create_task(http.post("/recommend", json=body))
         await is_entered(host)
         waiting = [asyncio.create_task(http.post("/recommend", json=body)) for _ in range(2)]
-        await all_waiting(engine.recommend.host, 2)
+        await all_waiting(engine.recommend.serving.host, 2)
         refused = await http.post("/recommend", json=body)
         assert (refused.status_code, refused.json()["error"]) == (429, "EngineBusy")
         assert refused.headers["retry-after"] == "1"
@@ -352,7 +351,7 @@ async def test_a_full_queue_is_429_and_says_when_to_come_again() -> None:
         again = [asyncio.create_task(http.post("/recommend", json=body))]
         await is_entered(host)
         again += [asyncio.create_task(http.post("/recommend", json=body)) for _ in range(2)]
-        await all_waiting(engine.recommend.host, 2)
+        await all_waiting(engine.recommend.serving.host, 2)
         refused = await http.post("/recommend", json=body)
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "6")
         assert refused.headers[MODEL_HEADER] == "m1"
@@ -379,12 +378,12 @@ async def test_a_prompt_whose_deadline_is_shorter_than_the_queue_is_refused_at_o
     await is_entered(host)
     # Nobody waits: it is tried, whatever the estimate says.
     waiting = asking(3_000)
-    await all_waiting(engine.recommend.host, 1)
+    await all_waiting(engine.recommend.serving.host, 1)
     with pytest.raises(EngineBusy) as caught:
         await asking(5_999)
     assert caught.value.retry_after_s == pytest.approx(0.001)
     in_time = asking(6_000)
-    await all_waiting(engine.recommend.host, 2)
+    await all_waiting(engine.recommend.serving.host, 2)
     host.gate.set()
     await asyncio.gather(running, waiting, in_time)
     await engine.recommend.stop()
@@ -403,10 +402,10 @@ async def test_a_client_that_leaves_frees_its_place() -> None:
         running = asyncio.create_task(http.post("/recommend", json=body))
         await is_entered(host)
         waiting = asyncio.create_task(http.post("/recommend", json={"user_id": "42", "tokens": [2]}))
-        await all_waiting(recommend.host, 1)
+        await all_waiting(recommend.serving.host, 1)
         waiting.cancel()
         await asyncio.wait([waiting])
-        await all_waiting(recommend.host, 0)
+        await all_waiting(recommend.serving.host, 0)
         host.gate.set()
         assert (await running).status_code == 200
         metrics = (await http.get("/metrics")).text

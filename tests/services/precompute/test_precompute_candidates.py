@@ -26,6 +26,7 @@ from services.gateways.inference.port import EngineAnswer, EngineRequest, Infere
 from services.precompute.newest_triggers import NewestTriggers
 from services.precompute.precompute_candidates import AlreadyThere, Computed, Empty, Expired, Superseded
 from services.precompute.turns import Turns
+from services.precompute.wording import Wordings
 
 from .world import USER, DownLedger, World
 
@@ -83,7 +84,7 @@ async def test_recent_interactions_enter_the_history_once() -> None:
 
 async def test_the_prompt_holds_the_history_oldest_first_without_weak_or_unknown_items() -> None:
     world = World()
-    fmt = world.precompute.prompt_of.prompt_format
+    fmt = world.wordings.now.prompt_of.prompt_format
     recent = [(11, CLICK), (14, Behavior.EXPOSURE), (999, CLICK), (12, Behavior.CART)]
     outcome = await world.precompute(world.trigger(recent=recent))
     assert isinstance(outcome, Computed)
@@ -317,7 +318,8 @@ async def test_users_do_not_touch_each_other() -> None:
 async def test_what_is_left_out_now_goes_with_the_request() -> None:
     world = World()
     now: list[bytes | None] = [None]
-    precompute = replace(world.precompute, item_filter=lambda: now[0])
+    wordings = Wordings(replace(world.wordings.now, item_filter=lambda: now[0]))
+    precompute = replace(world.precompute, wordings=wordings)
     await precompute(world.trigger("r-1"))
     now[0] = b"\x0c\x00"
     world.clock.advance(1)

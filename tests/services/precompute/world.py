@@ -23,6 +23,7 @@ from services.gateways.inference.port import EngineAnswer, EngineRequest
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
 from services.precompute.prompt_of_user import PromptOfUser
+from services.precompute.wording import Wording, Wordings
 from services.runtime.clock import ManualClock
 
 USER = UserId("u")
@@ -77,6 +78,7 @@ class World:
         self.stream = MemoryEventStream(self.clock, StreamLimits(retry_after_s=15, retry_delay_s=0))
         self.catalog = small_catalog()
         self.engine = TellingEngine(self.catalog.version)
+        self.wordings = Wordings(Wording(PromptOfUser(small_format(), self.catalog, self.catalog.version)))
         self.precompute = PrecomputeCandidates(
             histories=self.histories,
             ledger=self.ledger,
@@ -84,7 +86,7 @@ class World:
             store=self.store,
             stream=self.stream,
             clock=self.clock,
-            prompt_of=PromptOfUser(small_format(), self.catalog, self.catalog.version),
+            wordings=self.wordings,
             limits=Limits(max_age_ms=60_000, deadline_ms=5_000, exclude_purchased=exclude_purchased),
         )
 

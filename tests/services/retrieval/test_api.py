@@ -48,7 +48,7 @@ def app_over(
     items = hidden or MemoryHiddenItems()
     now = HiddenNow(items, clock)
     return create_api(
-        ServeCandidates(store, ledger or MemoryTriggerLedger(clock), fallback, now, clock, "m1"),
+        ServeCandidates(store, ledger or MemoryTriggerLedger(clock), fallback, now, clock),
         HideItems(items, now),
         clock=clock,
         limits=limits or Limits(max_age_s=900),

@@ -238,7 +238,8 @@ async def test_a_fallback_s_next_page_from_a_process_with_other_popular_lists_is
     world = World()
     first = await world.serve(ASKED)
     assert isinstance(first, Fallback)
-    other = ServeCandidates(world.memory, world.ledger, world.fallback, world.hidden, world.clock, "another bundle")
+    others = MemoryFallbackLists([1, 2, 3], version="another bundle")
+    other = ServeCandidates(world.memory, world.ledger, others, world.hidden, world.clock)
     with pytest.raises(CursorGone, match="popular list"):
         await other(replace(ASKED, cursor=first.next_cursor))
 

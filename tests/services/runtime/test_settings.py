@@ -177,7 +177,7 @@ def test_a_password_that_breaks_its_url_is_not_quoted_as_a_port(environment: pyt
 
 def test_a_missing_variable_is_named(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("RANKGR_BUNDLE")
-    assert "RANKGR_BUNDLE: Field required" in refusal()
+    assert "RANKGR_BUNDLE: must be set, or RANKGR_BUNDLE_STORE" in refusal()
 
 
 def test_settings_can_be_given_by_name_and_are_frozen() -> None:
@@ -201,6 +201,9 @@ def test_every_field_has_a_variable() -> None:
         "redis_url": "RANKGR_REDIS_URL",
         "stream_redis_url": "RANKGR_STREAM_REDIS_URL",
         "bundle": "RANKGR_BUNDLE",
+        "bundle_store": "RANKGR_BUNDLE_STORE",
+        "bundle_poll_s": "RANKGR_BUNDLE_POLL_S",
+        "bundle_staging": "RANKGR_BUNDLE_STAGING",
         "max_age_s": "RANKGR_PROBE_MAX_AGE_S",
     }
 

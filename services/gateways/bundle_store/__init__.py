@@ -1,0 +1,1 @@
+"""Where published bundles are kept, and which of them is served."""
