@@ -29,10 +29,10 @@ def settle(session: Session, rules: JoinRules) -> tuple[bool, list[tuple[int, in
     end = session.began_at + rules.window_ms
     last = session.began_at + rules.correct_ms
     in_time = [event for event in session.each() if event[0] < end]
-    after = [
-        event for event in session.each() if end <= event[0] < last and LEVEL_OF_CODE[event[2]] >= Level.PURCHASE
-    ]
+    after = [event for event in session.each() if end <= event[0] < last and LEVEL_OF_CODE[event[2]] >= Level.PURCHASE]
     session.keep_only(iter(in_time))
+    if session.told_scene_at >= end:
+        session.told_scene = None
     if session.candidates is not None:
         shown = {item for _time, item, _code in in_time}
         chosen = [item for item in dict.fromkeys(session.candidates) if item not in shown]

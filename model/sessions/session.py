@@ -67,7 +67,7 @@ class Session:
     full: bool = False
 
     def add(self, timestamp: int, item: int, code: int, most: int) -> bool:
-        """Note an event; False where there are more than `most` different ones already, which is not looked at often."""
+        """Note an event; False where there are more than `most` different ones; that is looked at now and then."""
         if self.full:
             return False
         if len(self.events) >= 4 * most:
@@ -101,7 +101,9 @@ class Session:
 
     def keep_only(self, events: Iterator[tuple[int, int, int]]) -> None:
         """Forget the others."""
-        self.events = array("q", [n for timestamp, item, code in events for n in (timestamp << _CODE_BITS | code, item)])
+        self.events = array(
+            "q", [n for timestamp, item, code in events for n in (timestamp << _CODE_BITS | code, item)]
+        )
 
     def level_of(self, item: int) -> int:
         """The strongest level that it has here, 0 for none."""

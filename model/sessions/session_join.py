@@ -92,7 +92,7 @@ class SessionJoin:
             event.user_id, event.item_id, event.behavior, event.timestamp, event.request_id, event.scene
         )
 
-    def happened(  # noqa: PLR0913 - the fields of an interaction; an object for each would cost as much as the join
+    def happened(
         self, user: str, item: int, behavior: Behavior, timestamp: int, request_id: str | None, scene: str | None
     ) -> Outcome:
         """The same, field by field.  `timestamp` in Unix milliseconds."""
@@ -144,7 +144,7 @@ class SessionJoin:
         return Outcome.JOINED
 
     def advance(self, watermark: int) -> list[SessionSampled]:
-        """Event time has come so far: the samples that are due, and corrections, in the order in which they fell due."""
+        """Event time has come so far: samples that are due, and corrections, in the order in which they were made."""
         self.watermark = max(self.watermark, watermark)
         timers = self._timers
         while timers and timers[0][0] <= self.watermark:

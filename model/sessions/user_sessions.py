@@ -55,7 +55,7 @@ _decoder = msgspec.msgpack.Decoder(_StoredUser)
 
 @dataclass(slots=True)
 class UserSessions:
-    """`open`: by request.  `closed`: settled, oldest first.  `loose`: sorted.  `due`: the earliest timer that is set."""
+    """`open`: by request.  `closed`: settled, oldest first.  `loose`: sorted.  `due`: the timer that is set."""
 
     past: PastEvents = field(default_factory=PastEvents)
     open: dict[str, Session] = field(default_factory=dict)
