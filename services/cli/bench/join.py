@@ -14,7 +14,7 @@ from services.cli.output import emit, people
 def join(
     views: Annotated[int, typer.Option(min=1, help="Page views, of about eleven interactions each.")] = 20_000,
     users: Annotated[int, typer.Option(min=1, help="Users that they are spread over.")] = 5_000,
-    sessions: Annotated[int, typer.Option(min=1, help="Open sessions whose memory is measured.")] = 20_000,
+    sessions: Annotated[int, typer.Option(min=1, help="Open sessions whose memory is measured.")] = 5_000,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of users and items.")] = 0,
     as_json: AsJson = False,
 ) -> None:
