@@ -27,14 +27,9 @@ def trigger(
     user: str, request: str, accepted_at: int, device: str | None = None, recent: tuple[tuple[int, int], ...] = ()
 ) -> TriggerRequested:
     """A request; `recent` are clicks (item, timestamp)."""
-    told = [{"item_id": item, "behavior": "click", "timestamp": at} for item, at in recent]
-    return TriggerRequested.model_validate_json(
-        TriggerRequested.model_construct(
-            event_id="e", user_id=user, request_id=request, accepted_at=accepted_at, scene="home"
-        )
-        .model_copy(update={"recent": told, "context": {"device": device}})
-        .model_dump_json(warnings=False)
-    )
+    told = [{"item_id": item, "behavior": Behavior.CLICK, "timestamp": at} for item, at in recent]
+    fields = {"event_id": "e", "user_id": user, "request_id": request, "accepted_at": accepted_at, "scene": "home"}
+    return TriggerRequested.model_validate({**fields, "recent": tuple(told), "context": {"device": device}})
 
 
 def candidates(user: str, request: str, triggered_at: int, items: tuple[int, ...]) -> CandidatesComputed:
