@@ -5,11 +5,11 @@ Writers are strict, readers ignore fields they do not know.  tests/contracts/gol
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from contracts.behaviors import Behavior
+from contracts.behaviors import Behavior, Level
 from contracts.ids import (
     MAX_SCENE_CHARACTERS,
     EventIdField,
@@ -93,6 +93,45 @@ class CandidatesComputed(Message):
     item_ids: tuple[ItemIdField, ...]
     stages_ms: dict[str, float] = {}
     """How long each part of the way took: stream, prompt, the engine's own stages, store."""
+
+
+class SessionSampled(Message):
+    """Topic `samples`: one request of a user's, and what came of the items in it; docs/freshness.md has the rules.
+
+    (`sample_id`, `revision`) is its identity: with equal ones it is the same message.  A higher revision replaces
+    the lower ones: a purchase was told after the session had been closed.
+    """
+
+    version: Literal[1] = 1
+    sample_id: EventIdField
+    """The same for the same session, whoever joins it."""
+    revision: int = Field(strict=True, ge=0)
+    user_id: UserIdField
+    request_id: RequestIdField | None = None
+    """None: a run of events that named no request."""
+    requested_at: TimestampMs
+    newest_event_at: TimestampMs
+    """The newest interaction that counted."""
+    scene: str | None = Field(default=None, max_length=MAX_SCENE_CHARACTERS)
+    device: str | None = Field(default=None, max_length=MAX_SCENE_CHARACTERS)
+    item_ids: tuple[ItemIdField, ...] = Field(min_length=1)
+    """Distinct; what happened first stands first, pseudo-exposures last, best rank first."""
+    levels: tuple[Level, ...]
+    """The strongest that each item got."""
+    history_item_ids: tuple[ItemIdField, ...]
+    """What the user had done before the request, oldest first, repeats kept: enough for a prompt."""
+    history_levels: tuple[Level, ...]
+    model_version: str | None = None
+    """Of the list that was computed for the request; None where none was."""
+    catalog_version: str | None = None
+
+    @model_validator(mode="after")
+    def _columns_agree(self) -> Self:
+        if len(self.levels) != len(self.item_ids) or len(self.history_levels) != len(self.history_item_ids):
+            raise ValueError("items and levels differ in number")
+        if len(set(self.item_ids)) < len(self.item_ids):
+            raise ValueError("an item stands in it twice")
+        return self
 
 
 class DeadLetter(Message):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contracts.behaviors import Behavior
+from contracts.behaviors import Behavior, Level
 from contracts.messages import (
     CandidatesComputed,
     DeadLetter,
@@ -19,6 +19,7 @@ from contracts.messages import (
     Message,
     RecentInteraction,
     RequestContext,
+    SessionSampled,
     TriggerRequested,
 )
 
@@ -63,6 +64,24 @@ MESSAGES: dict[str, Message] = {
             "catalog_version": "c-1",
             "item_ids": (9, 2**63 - 1),
             "stages_ms": {"stream": 2.5, "level2": 31.0},
+        }
+    ),
+    "session_sampled.v1": SessionSampled.model_validate(
+        {
+            "sample_id": "5f0c1e7be0a4b1b2f6b0c3d4e5f60718",
+            "revision": 1,
+            "user_id": "42",
+            "request_id": "r-1",
+            "requested_at": 1_763_769_600_123,
+            "newest_event_at": 1_763_769_660_000,
+            "scene": "home",
+            "device": "mobile",
+            "item_ids": (7, 2**63 - 1, 9),
+            "levels": (Level.PURCHASE, Level.EXPOSURE, Level.PSEUDO_EXPOSURE),
+            "history_item_ids": (3, -(2**63)),
+            "history_levels": (Level.CLICK, Level.PURCHASE),
+            "model_version": "m-1",
+            "catalog_version": "c-1",
         }
     ),
     "dead_letter.v1": DeadLetter(
@@ -126,3 +145,14 @@ def test_only_what_is_optional_may_be_left_out(name: str) -> None:
 def test_messages_are_frozen() -> None:
     with pytest.raises(ValidationError):
         MESSAGES["dead_letter.v1"].reason = "another"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"levels": [4, 2]}, {"history_levels": [3]}, {"item_ids": [7, 7, 9]}, {"item_ids": [], "levels": []}],
+    ids=["levels", "history", "twice", "empty"],
+)
+def test_a_sample_whose_columns_disagree_is_none(changed: dict[str, object]) -> None:
+    whole = json.loads(golden("session_sampled.v1")) | changed
+    with pytest.raises(ValidationError):
+        SessionSampled.model_validate_json(json.dumps(whole))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.bench import engine, online, sids, start, swap
+from services.cli.bench import engine, join, online, sids, start, swap
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the stack on this machine.")
 
@@ -15,6 +15,7 @@ def bench() -> None:
 
 
 app.command("engine")(engine.engine)
+app.command("join")(join.join)
 app.command("online")(online.online)
 app.command("sids")(sids.sids)
 app.command("start")(start.start)
