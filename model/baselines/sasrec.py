@@ -24,7 +24,7 @@ from model.data.timelines import HeldOut
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recommender import Ranking
 from model.network.dropout import Dropout
-from model.training.kept_memory import keep_freed_memory
+from model.training.kept_memory import freed_memory_kept
 
 INITIAL_SPREAD = 0.02
 # Validation looks at the metric that is reported for the smallest list of interest.
@@ -146,9 +146,8 @@ def fit_sasrec(
     sequences = _sequences(rows, vocabulary, config.length)
     if not sequences:
         raise BadDataSet("no user has two training events: a sequence model has nothing to learn")
-    keep_freed_memory()
     rng = np.random.default_rng(config.seed)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), freed_memory_kept():
         torch.manual_seed(config.seed)
         network = SasRecNetwork(len(vocabulary), config)
         fitted = SasRec(network, vocabulary, rows, longest, config.length)

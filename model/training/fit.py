@@ -24,7 +24,7 @@ from model.semantic_id.trie import Trie
 from model.training.batches import Batch, Blocks, epoch
 from model.training.config import FitConfig
 from model.training.devices import Devices, repeatable
-from model.training.kept_memory import keep_freed_memory
+from model.training.kept_memory import freed_memory_kept
 from model.training.run_directory import (
     Checkpoint,
     Place,
@@ -73,8 +73,7 @@ class Fit:
 
     def __call__(self, network: RankGRNetwork, blocks: Blocks) -> FitReport:
         """Train.  Raises BadDataSet when no block has a session to learn from, OSError when the disk refuses."""
-        keep_freed_memory()
-        with repeatable():
+        with repeatable(), freed_memory_kept():
             loop = _Loop(self, network)
             try:
                 loop.run(blocks)
