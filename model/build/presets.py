@@ -10,11 +10,15 @@ from model.build.recipe import (
     Recipe,
     SemanticIdConfig,
 )
-from model.training.config import OptimiserConfig
+from model.training.config import LossConfig, OptimiserConfig
 
 PRESETS: dict[str, Recipe] = {
     # Two CPU cores: about a minute of training.  What it does not say is every recipe's default.
-    "tiny": Recipe(optimiser=OptimiserConfig(tokens=600_000)),
+    "tiny": Recipe(
+        network=NetworkConfig(kv_heads=2, rank_heads=4, rank_dim=16, rank_mlp=128),
+        losses=LossConfig(gamma=0.3, history=0.3),
+        optimiser=OptimiserConfig(tokens=1_200_000, learning_rate=4e-3),
+    ),
     # For tests and smoke runs: seconds, and a model that has hardly learnt anything.
     "micro": Recipe(
         semantic_ids=SemanticIdConfig(feature_dims=16),
