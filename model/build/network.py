@@ -12,11 +12,8 @@ from pydantic import ValidationError
 from contracts.errors import BadConfig
 from model.build.recipe import NetworkConfig, Recipe
 from model.network.config import RankGRConfig
-from model.network.network import RankGRNetwork
+from model.network.network import CODE_RMS, RankGRNetwork
 from model.prompt import PromptFormat
-
-# Root mean square of a code's seeded embedding: a few times that of a drawn one, so that the seed is not lost.
-CODE_SCALE = 0.1
 
 
 def network_config(recipe: Recipe, fmt: PromptFormat) -> RankGRConfig:
@@ -80,5 +77,5 @@ def seed_code_embeddings(network: RankGRNetwork, codebooks: Sequence[NDArray[np.
             if rows_VZ.shape[1] > width:
                 rows_VZ = rows_VZ @ torch.linalg.svd(rows_VZ, full_matrices=False).Vh[:width].T
             embedding_VD = network.code_embeddings(level)
-            scale = CODE_SCALE / rows_VZ.square().mean().sqrt().clamp(min=1e-6)
+            scale = CODE_RMS / rows_VZ.square().mean().sqrt().clamp(min=1e-6)
             embedding_VD[:, : rows_VZ.shape[1]] += scale * rows_VZ

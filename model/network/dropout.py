@@ -1,6 +1,6 @@
 """Dropout from a byte of chance a value.
 
-torch's own draws four bytes for each, which on a CPU is a tenth of a training step and more.
+torch's own draws four bytes for each, which on a CPU is a good part of a training step.
 """
 
 from __future__ import annotations

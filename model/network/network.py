@@ -16,7 +16,7 @@ from model.network.backbone import Backbone, Layer, RMSNorm
 from model.network.config import RankGRConfig
 from model.network.rank_head import RankHead
 
-# About the root mean square of a code's first embedding (seeded ones: model/build/network.py).
+# Root mean square of a code's seeded embedding: a few times that of a drawn one, so that the seed is not lost.
 CODE_RMS = 0.1
 # Of the identity, in values and in outputs: a quarter of the normalised state that is seen gets through.
 COPIED = 0.5

@@ -1,7 +1,7 @@
 """Memory that a step frees stays with the process while it trains: the next step takes it again.
 
 The C library gives blocks of a few megabytes back to the kernel at once; every tensor of every step is then
-mapped, faulted in page by page and unmapped, which costs about a seventh of a training on a CPU.
+mapped, faulted in page by page and unmapped, which a training on a CPU notices.
 """
 
 from __future__ import annotations

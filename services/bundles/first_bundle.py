@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -51,9 +52,9 @@ class FirstBundle(Generic[Loaded]):
     def _candidates(self, problems: list[RankGRError]) -> Iterator[tuple[str, Callable[[], Path]]]:
         staged = list(reversed(self.staging.known()))
         for version in self._in_store(problems):
-            yield version, lambda version=version: self.staging.fetched(self.store, version)  # type: ignore[misc]
+            yield version, partial(self.staging.fetched, self.store, version)
         for version in staged:
-            yield version, lambda version=version: self.staging.place / version  # type: ignore[misc]
+            yield version, partial(self.staging.place.joinpath, version)
         if self.directory is not None:
             given = self.directory
             yield str(given), lambda: given

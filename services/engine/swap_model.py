@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,7 +68,7 @@ class SwapModel:
             await serving.start()
             return
         for batch in serving.model.warm_up:
-            for answer in await self._aside(lambda batch=batch: rehearse(batch)):  # type: ignore[misc]
+            for answer in await self._aside(partial(rehearse, batch)):
                 if isinstance(answer, RankGRError):
                     raise answer
         shortest = min((prompt for batch in serving.model.warm_up for prompt in batch), key=lambda one: len(one.tokens))
