@@ -112,7 +112,7 @@ class Study:
         return UserMetrics(metrics.truths | {INVALID: own})
 
     def _identity(self, of: dict[str, object]) -> str:
-        all_of_it = {"measure": repr(self.measure), "data": fingerprint(self.data), **of}
+        all_of_it = {"measure": repr(self.measure), "filtered": True, "data": fingerprint(self.data), **of}
         return hashlib.sha256(json.dumps(all_of_it, sort_keys=True).encode()).hexdigest()[:IDENTITY_DIGITS]
 
     def _kept(self, name: str, seed: int, identity: str) -> Cell | None:

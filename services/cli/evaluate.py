@@ -14,7 +14,11 @@ from services.cli.parse import integers
 
 Ks = Annotated[str, typer.Option(help="The K of HR@K and NDCG@K.")]
 Apart = Annotated[
-    bool, typer.Option("--apart", help="Also metrics of what the user had clicked before, and of what is new.")
+    bool,
+    typer.Option(
+        "--apart",
+        help="Also metrics of repeats, of what is new to the user, and of that in lists without repeats.",
+    ),
 ]
 Dump = Annotated[Path | None, typer.Option(help="Write every list: user_id, rank, item_id, score.")]
 PerUser = Annotated[Path | None, typer.Option(help="Write every user's metrics, for `rankgr compare`.")]

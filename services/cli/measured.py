@@ -52,5 +52,5 @@ class Measured:
         """For people; `beside` are popularity's."""
         for truth, values in self.metrics.items():
             for name, value in values.items():
-                more = "" if beside is None else f"   popularity {beside[truth][name]:.4f}"
+                more = "" if beside is None or truth not in beside else f"   popularity {beside[truth][name]:.4f}"
                 people().print(f"  {truth:>14} {name:>9}  {value:.4f}{more}")
