@@ -121,3 +121,17 @@ def test_an_optimiser_goes_on_as_if_nothing_had_happened() -> None:
         steps(*each, 2)
     for name, weight in layer.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name])
+
+
+def test_what_a_kill_left_of_a_checkpoint_goes_with_the_others(run: RunDirectory) -> None:
+    run.save(checkpoint(4))
+    (run.path / ".checkpoint-00000009.partial").mkdir()
+    run.done()
+    assert list(run.path.iterdir()) == []
+
+
+def test_only_a_run_of_the_same_is_resumable(run: RunDirectory) -> None:
+    assert not run.resumable()
+    run.save(checkpoint(4))
+    assert run.resumable()
+    assert not RunDirectory(run.path, "another").resumable()
