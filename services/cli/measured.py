@@ -6,22 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.behaviors import Level
 from contracts.progress import Progress
-from model.data.data_set import DataSet
-from model.data.log import Split
-from model.data.timelines import HeldOut, held_out
+from model.data.timelines import HeldOut
 from model.evaluation.dump import ListDump
 from model.evaluation.evaluate import Metrics, measure_users
 from model.evaluation.recommender import Recommender
-from model.evaluation.repeats import with_repeats_apart
 from services.cli.output import people
-
-
-def heldout_users(data: DataSet, split: Split, history_level: Level, apart: bool) -> list[HeldOut]:
-    """The held-out users; `apart` adds truths for what they had clicked before and what is new."""
-    users = held_out(data, split, history_level)
-    return [with_repeats_apart(user) if apart else user for user in users]
 
 
 @dataclass(frozen=True, slots=True)
