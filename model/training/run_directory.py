@@ -102,8 +102,11 @@ class RunDirectory:
             before = self._checkpoints()
             shutil.rmtree(self.path / name, ignore_errors=True)
             os.replace(partial, self.path / name)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, SafetensorError):
+                # How safetensors says that the disk refuses.
+                raise OSError(f"cannot write {self.path / name}: {error}") from error
             raise
         for old in before:
             if old.name != name:
