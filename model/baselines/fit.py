@@ -22,6 +22,8 @@ from model.evaluation.recommender import Recommender
 
 # Enough users to tell one epoch of SASRec from the next.
 VALIDATION_USERS = 3000
+# Where users come back, the first places are found within two epochs; what lies behind them takes a few more.
+LENT_STOP_ON = "HR@20"
 
 
 class Method(StrEnum):
@@ -84,8 +86,8 @@ def _sasrec(rows: TrainRows, data: DataSet, config: BaselineConfig, progress: Pr
         left = TrainRows.of(lent, config.history_level)
         # Where what is left shows no order, nobody says when to stop.
         if (asked := _validation(lent, config)) and has_successions(left):
-            epochs = fit_sasrec(left, asked, chosen, config.longest, progress).epochs
-            chosen = replace(chosen, epochs=epochs)
+            counted = replace(chosen, stop_on=LENT_STOP_ON)
+            chosen = replace(chosen, epochs=fit_sasrec(left, asked, counted, config.longest, progress).epochs)
     return fit_sasrec(rows, validation, chosen, config.longest, progress)
 
 

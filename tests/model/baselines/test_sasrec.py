@@ -127,7 +127,8 @@ def test_without_validation_rows_the_last_training_requests_say_when_to_stop() -
     fit_baseline(Method.SASREC, data, config, told)
     lent = hold_out_last(data)
     asked = list(held_out(lent, Split.VALID, Level.CLICK))
-    best = fit_sasrec(TrainRows.of(lent, Level.CLICK), asked, config.sasrec, 5, Silent()).epochs
+    counted = dataclasses.replace(config.sasrec, stop_on="HR@20")
+    best = fit_sasrec(TrainRows.of(lent, Level.CLICK), asked, counted, 5, Silent()).epochs
     assert told.epochs == [9, best]
     assert best < 9
 
