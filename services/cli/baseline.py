@@ -55,9 +55,10 @@ def baseline(
     from model.data.data_set import read_data_set
     from model.data.log import Split
     from model.evaluation.measured_users import measured_users
-    from services.cli.measured import Measured
+    from services.cli.measured import Measured, check_places
 
     cutoffs = cutoffs_of(ks)
+    check_places(dump, per_user)
     config = BaselineConfig(
         history_level=Level[history.name],
         prior=prior,

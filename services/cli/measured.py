@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,13 @@ from model.evaluation.dump import ListDump
 from model.evaluation.evaluate import Metrics, measure_users
 from model.evaluation.recommender import Recommender
 from services.cli.output import people
+
+
+def check_places(*files: Path | None) -> None:
+    """Raise FileNotFoundError for a file whose folder is not there: before minutes of work, not after them."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(file.parent))
 
 
 @dataclass(frozen=True, slots=True)

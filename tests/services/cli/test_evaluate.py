@@ -44,6 +44,9 @@ def test_a_dump_that_cannot_be_written_is_one_line(
 ) -> None:
     dump = tmp_path / "nowhere" / "lists.parquet"
     assert "nowhere" in rankgr("eval", micro_bundle, micro_data, "--dump", dump, "--json").complaint()
+    # Before anything is read or fitted.
+    words = ("--per-user", tmp_path / "nowhere" / "users.parquet", "--json")
+    assert "nowhere" in rankgr("baseline", "popularity", tmp_path / "no_data", *words).complaint()
 
 
 def test_nobody_to_measure_on_is_one_line(rankgr: Run, micro_bundle: Path, micro_data: Path, tmp_path: Path) -> None:
