@@ -21,7 +21,7 @@ def misses(
     split: Annotated[SplitName, typer.Option(help="The held-out part that the files are of.")] = SplitName.TEST,
     as_json: AsJson = False,
 ) -> None:
-    """Show where methods hit and miss: by the true item's popularity, the history's length, and how they are related."""
+    """Show where methods hit and miss: by popularity, by the length of the history, and by the relation of both."""
     from model.data.data_set import read_data_set
     from model.data.log import Split
     from model.evaluation.user_metrics import UserMetrics
