@@ -143,16 +143,27 @@ class SessionJoin:
             found.model_version, found.catalog_version = event.model_version, event.catalog_version
         return Outcome.JOINED
 
-    def advance(self, watermark: int) -> list[SessionSampled]:
-        """Event time has come so far: samples that are due, and corrections, in the order in which they were made."""
-        self.watermark = max(self.watermark, watermark)
+    def advance(self, watermark: int, most: int | None = None) -> list[SessionSampled]:
+        """Event time has come so far: samples that are due, and corrections, in the order in which they were made.
+
+        Where `most` are ready event time stops at what was due last, and the same call goes on from there.
+        """
         timers = self._timers
-        while timers and timers[0][0] <= self.watermark:
+        target = max(self.watermark, watermark)
+        while timers and timers[0][0] <= target:
+            if most is None:
+                self.watermark = target
+            elif len(self._ready) < most:
+                self.watermark = max(self.watermark, timers[0][0])
+            else:
+                break
             due, user = heapq.heappop(timers)
             state = self._users.get(user)
             # A timer that was set anew, or of a user who was let go, rings for nobody.
             if state is not None and state.due == due:
                 self._settle_due(user, state)
+        else:
+            self.watermark = target
         ready, self._ready = self._ready, []
         return ready
 
