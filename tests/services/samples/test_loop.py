@@ -204,7 +204,7 @@ async def test_an_hour_without_any_event_ends_what_waits_and_writes_nothing_more
     assert world.metric("rankgr_samples_watermark_age_seconds") >= 0
 
 
-async def test_the_loop_waits_for_events_instead_of_turning(world: World, clock: ManualClock) -> None:
+async def test_the_loop_waits_for_events_instead_of_turning(world: World) -> None:
     async with world.running() as topics:
         turns = 0
         for _ in range(200):
