@@ -163,7 +163,7 @@ class SampleSessions:
                 if not self.share.has(message.key):
                     continue
                 try:
-                    events.append((one.topic, message, event_in(one.topic, message)))
+                    events.append((one.topic, message, event_in(one.topic, message, self.clock.now_ms())))
                 except BadMessage as error:
                     letters.append(self._letter(one.topic, message, f"BadMessage: {error}"))
         return events, letters

@@ -214,6 +214,26 @@ async def test_the_loop_waits_for_events_instead_of_turning(world: World) -> Non
         assert turns <= 2
 
 
+async def test_an_event_of_a_far_future_is_buried_and_a_near_one_moves_nobody_s_time(
+    world: World, clock: ManualClock, eventually: Eventually
+) -> None:
+    async with world.running() as topics:
+        far, near = BEGAN_MS + 3_700_000, BEGAN_MS + 3_500_000
+        await publish(
+            world.stream, [interaction("u", 1, far), interaction("u", 2, near), interaction("u", 3, BEGAN_MS)]
+        )
+
+        async def buried() -> bool:
+            return len(await world.stream.dead_letters(9)) == 1
+
+        await eventually(buried)
+        marks = topics.sessions.memory.watermark.marks()
+        assert marks["interactions", "0"] == BEGAN_MS
+        await until_silent(world, clock, 2, eventually)
+    [letter] = [DeadLetter.model_validate_json(one) for one in await world.stream.dead_letters(9)]
+    assert letter.reason == "BadMessage: InteractionRecorded happens 3700 s after its publication"
+
+
 async def test_a_flood_of_one_user_s_events_is_counted_and_others_go_on(
     clock: ManualClock, eventually: Eventually
 ) -> None:
