@@ -147,8 +147,9 @@ async def test_a_disk_that_is_full_now_and_then_and_a_stream_that_fails_lose_not
         ("u", b"\xff no JSON", "no InteractionRecorded: payload"),
         ("u", b"{}", "no InteractionRecorded: event_id: Field required"),
         ("other", None, "it is another user's"),
+        ("u", b"\xff" * 200_000, "(the first 100000 of 200000 bytes)"),
     ],
-    ids=["no json", "no event", "another user's"],
+    ids=["no json", "no event", "another user's", "too long"],
 )
 async def test_poison_is_a_dead_letter_and_others_go_on(
     world: World, clock: ManualClock, eventually: Eventually, key: str, payload: bytes | None, reason: str
@@ -252,7 +253,7 @@ async def test_a_flood_of_one_user_s_events_is_counted_and_others_go_on(
         await eventually(all_taken, within_s=20.0)
         await until_silent(world, clock, 2, eventually)
     assert world.metric("rankgr_samples_events_total", topic="interactions", outcome="flood") > 5000
-    samples = {one.user_id: one for one in (await world.published()).samples.values()}
+    samples = {str(one.user_id): one for one in (await world.published()).samples.values()}
     assert samples["ann"].item_ids == (7,)
     assert len(samples["bot"].item_ids) <= 4 * RULES.session_events
 
