@@ -1,4 +1,4 @@
-"""The stack in one command: three light children, and here, in this process, engine and precompute.
+"""The stack in one command: four light children, and here, in this process, engine and precompute.
 
 Those two share one copy of the weights, and no HTTP between them.  The event stream and the stores are embedded.
 """
@@ -28,6 +28,7 @@ from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
 from services.runtime.lifecycle import Site, listen, serve
 from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings, variables_of
+from services.samples.settings import SamplesSettings
 from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
@@ -37,6 +38,7 @@ LIGHT: dict[str, type[ProcessSettings]] = {
     "trigger": TriggerSettings,
     "history": HistorySettings,
     "retrieval": RetrievalSettings,
+    "samples": SamplesSettings,
 }
 
 
@@ -61,14 +63,15 @@ async def run_stack(
 
     Raises BadBundle; Unavailable when something is not ready in time; SystemExit with one line for a port in use.
     """
-    given = {**servers.given(), "bundle": bundle}
+    kept = _kept_files(servers.state)
+    given = {**servers.given(), "bundle": bundle, "state": servers.state}
     light = {name: _placed(kind, name, given) for name, kind in LIGHT.items()}
     engine = _placed(EngineSettings, "engine", given)
     precompute = _placed(PrecomputeSettings, "precompute", given)
     hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
     urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
     urls |= {site.name: _url(site.host, site.port) for site in hosted}
-    told = {**_hidden_file(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
+    told = {**kept, **servers.told(), "RANKGR_BUNDLE": str(bundle)}
     async with AsyncExitStack() as ending:
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
@@ -96,8 +99,8 @@ async def run_stack(
 
 def check_ports() -> None:
     """SystemExit with one line for the first port of the stack that is in use: found out before a long build."""
-    # Settings want a bundle; which one does not matter for where a process listens.
-    given = {"bundle": Path()}
+    # Settings want a bundle and a state; which ones does not matter for where a process listens.
+    given = {"bundle": Path(), "state": Path()}
     kinds: dict[str, type[ProcessSettings]] = {**LIGHT, "engine": EngineSettings, "precompute": PrecomputeSettings}
     for name, kind in kinds.items():
         _placed(kind, name, given)
@@ -128,10 +131,13 @@ def _hosted_sites(
     ]
 
 
-def _hidden_file(state: Path) -> dict[str, str]:
-    """Where retrieval keeps what is hidden, unless it was told: the cache is empty at every start."""
-    variable = variables_of(RetrievalSettings)["hidden_file"]
-    return {} if os.environ.get(variable) else {variable: str(state / "hidden-items")}
+def _kept_files(state: Path) -> dict[str, str]:
+    """Where retrieval keeps what is hidden (the cache is empty at every start) and samples its join, unless told."""
+    files = {
+        variables_of(RetrievalSettings)["hidden_file"]: state / "hidden-items",
+        variables_of(SamplesSettings)["state"]: state / "samples.sqlite",
+    }
+    return {variable: str(file) for variable, file in files.items() if not os.environ.get(variable)}
 
 
 def _url(host: str, port: int) -> str:
