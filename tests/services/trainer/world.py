@@ -164,7 +164,7 @@ class Trainer:
             checkpoints,
             publish,
             world.clock,
-            TrainerMetrics(self.registry, world.clock),
+            TrainerMetrics(self.registry),
             world.rhythm,
             {} if found is None else found.positions,
         )
