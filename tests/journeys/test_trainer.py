@@ -24,7 +24,7 @@ from services.runtime.embedded_redis import free_port
 
 from ..services.trainer.world import made, message
 from .conftest import Start
-from .processes import Started
+from .processes import PROCESSES, Started, any_ports
 
 pytestmark = [pytest.mark.journey, pytest.mark.redis, pytest.mark.heavy]
 
@@ -179,3 +179,23 @@ async def test_without_anything_to_learn_on_it_says_so_in_one_line(
     assert trainer.complaints() == [
         "rankgr trainer: the bundle store has no latest to learn on: promote a bundle first"
     ]
+
+
+async def test_a_stack_that_learns_serves_what_the_store_has(
+    start: Start, tmp_path: Path, eventually: Eventually, micro_bundle: Path, client: httpx.AsyncClient
+) -> None:
+    told = any_ports() | {"RANKGR_TRAINER_PORT": "0"}
+    up: Started = start(told, "up", "--learn", "--bundle", micro_bundle, "--state", tmp_path / "state")
+
+    async def serving() -> bool:
+        return up.is_up()
+
+    await eventually(serving, WITHIN_S)
+    urls = up.urls()
+    assert set(urls) == {*PROCESSES, "trainer"}
+    assert (await client.get(f"{urls['trainer']}/readyz")).status_code == 200
+    store = open_bundle_store(str(tmp_path / "state" / "store"))
+    [one] = store.bundles()
+    assert now_at(store.moves(Channel.LATEST)) == one.version
+    assert one.manifest.model_version == read_bundle(micro_bundle).manifest.model_version
+    assert up.end() == 0
