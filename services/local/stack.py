@@ -65,7 +65,9 @@ async def run_stack(
     learns_in: the bundle store that a trainer publishes to and the rest follows; empty: nothing is learnt.
     Raises BadBundle; Unavailable when something is not ready in time; SystemExit with one line for a port in use.
     """
-    given = {**servers.given(), "bundle": bundle} | ({"bundle_store": learns_in} if learns_in else {})
+    given = {**servers.given(), "bundle": bundle} | (
+        {"bundle_store": learns_in, "state": servers.state} if learns_in else {}
+    )
     kinds = LIGHT | (LEARNING if learns_in else {})
     light = {name: _placed(kind, name, given) for name, kind in kinds.items()}
     engine = _placed(EngineSettings, "engine", given)
@@ -103,7 +105,7 @@ async def run_stack(
 def check_ports(*, learns: bool = False) -> None:
     """SystemExit with one line for the first port of the stack that is in use: found out before a long build."""
     # Settings want a bundle; which one does not matter for where a process listens.
-    given = {"bundle": Path(), "bundle_store": "any"} if learns else {"bundle": Path()}
+    given: dict[str, object] = {"bundle": Path()} | ({"bundle_store": "any", "state": Path()} if learns else {})
     kinds: dict[str, type[ProcessSettings]] = {**LIGHT, "engine": EngineSettings, "precompute": PrecomputeSettings}
     kinds |= LEARNING if learns else {}
     for name, kind in kinds.items():
@@ -142,9 +144,9 @@ def _hidden_file(state: Path) -> dict[str, str]:
 
 
 def _learning(state: Path, store: str) -> dict[str, str]:
-    """Where the trainer publishes, and keeps what it needs to go on, unless it was told."""
-    variable = variables_of(TrainerSettings)["state"]
-    kept = {} if os.environ.get(variable) else {variable: str(state / "trainer")}
+    """Where the trainer publishes, and where it keeps what it needs to go on, unless it was told."""
+    variables = {name: variables_of(kind)["state"] for name, kind in LEARNING.items()}
+    kept = {variable: str(state / name) for name, variable in variables.items() if not os.environ.get(variable)}
     return kept | {"RANKGR_BUNDLE_STORE": store}
 
 
