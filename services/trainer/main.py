@@ -215,7 +215,10 @@ async def _tell_kept(telling: Awaitable[None]) -> None:
 
 
 def _follow(settings: TrainerSettings) -> None:
-    """One of the other processes."""
+    """One of the other processes; it ends when the first one says so, or is gone."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # torchrun tells everybody; the first one still has steps to end, and they are made together.
+        signal.signal(number, signal.SIG_IGN)
     told = json.loads(Devices(settings.precision).bytes_from_main(b""))
     found = _checkpoints(settings).newest() if told["resume"] else None
     follow_orders(_learner(settings, Path(told["bundle"]), found))

@@ -170,6 +170,34 @@ async def test_it_answers_for_itself_and_follows_a_rollback(
     assert trainer.end() == 0
 
 
+async def test_two_processes_under_torchrun_learn_and_publish_together(
+    start_python: Start, tmp_path: Path, redis_url: str, eventually: Eventually
+) -> None:
+    ground = Ground(tmp_path, redis_url)
+    await publish(redis_url, 0, 60)
+    run = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "services.cli")
+    told = ground.told(MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo")
+    trainer: Started = start_python(told, *run, "serve", "trainer")
+
+    async def published() -> bool:
+        assert trainer.process.poll() is None, trainer.err[-2000:]
+        return len(ground.store.moves(Channel.LATEST)) > 1
+
+    await eventually(published, WITHIN_S)
+    await publish(redis_url, 60, 90)
+
+    async def all_is_kept() -> bool:
+        found = ground.kept()
+        return found is not None and found.intake.counts["taken"] == 90
+
+    await eventually(all_is_kept, WITHIN_S)
+    trainer.end()
+    found = ground.kept()
+    assert found is not None
+    assert learnt_and_waiting(found) == 90
+    assert "training broke" not in trainer.err
+
+
 async def test_without_anything_to_learn_on_it_says_so_in_one_line(
     start: Start, tmp_path: Path, redis_url: str
 ) -> None:
