@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contracts.errors import BadConfig
 from contracts.messages import Topic
 from model.bundle.read import read_bundle
 from model.training.incremental.checkpoint import StreamCheckpoint, StreamCheckpoints
@@ -67,8 +68,11 @@ class Ground:
         } | more
 
     def kept(self) -> StreamCheckpoint | None:
-        """What the trainer would go on from."""
-        return StreamCheckpoints(self.place / "state" / "checkpoints", IncrementalConfig()).newest()
+        """What the trainer would go on from; None where it is replaced while we read it."""
+        try:
+            return StreamCheckpoints(self.place / "state" / "checkpoints", IncrementalConfig()).newest()
+        except BadConfig:
+            return None
 
     def is_whole(self) -> bool:
         """Whether every version that can be seen can be served."""
