@@ -37,6 +37,7 @@ class Deployment:
             "RANKGR_BUNDLE": str(bundle),
             "RANKGR_PRECOMPUTE_ENGINE_URL": f"http://127.0.0.1:{ports['engine']}",
             "RANKGR_PRECOMPUTE_RETRY_AFTER_S": "1",
+            "RANKGR_SAMPLES_STATE": str(server.directory / "samples.sqlite"),
         }
         self.second_engine = Engine(start_python, bundle)
         self.start = start
@@ -64,7 +65,7 @@ async def deployment(
     micro_bundle: Path,
     tmp_path: Path,
 ) -> Deployment:
-    """All five, ready."""
+    """All of them, ready."""
     server = own_redis(tmp_path / "redis", ServerOptions(append_only=True))
     made = Deployment(start, start_python, server, micro_bundle, client)
     for name in PROCESSES:
