@@ -139,8 +139,8 @@ def _hosted_sites(
 
 
 def _kept_files(state: Path) -> dict[str, str]:
-    """Where retrieval keeps what is hidden (the cache is empty at every start), samples its join and the trainer what it
-    needs to go on, unless told.
+    """Where retrieval keeps what is hidden, for the cache is empty at every start, samples its join, and the trainer
+    what it needs to go on; unless they are told.
     """
     files = {
         variables_of(RetrievalSettings)["hidden_file"]: state / "hidden-items",

@@ -36,7 +36,7 @@ class Outcome:
         return (
             f"{one.parameters:,} weights; {one.learnt:,} of {one.samples:,} samples learnt from and {one.replayed:,} "
             f"replayed in {one.steps:,} steps\n"
-            f"{one.samples_per_s:,.0f} samples/s, {one.tokens_per_s:,.0f} tokens/s, "
+            f"of processor time: {one.samples_per_s:,.0f} samples/s, {one.tokens_per_s:,.0f} tokens/s, "
             f"{step_ms:.0f} ms a step; reading {read_per_s:,.0f} samples/s\n"
             f"a checkpoint takes {one.keep_s:.2f} s and {one.kept_mb:,.1f} MiB"
         )

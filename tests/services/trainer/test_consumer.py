@@ -11,6 +11,7 @@ from contracts.messages import Topic
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.runtime.clock import SystemClock
 from services.trainer.consumer import WAITING, PortionQueue, ReadSamples
+from services.trainer.learn_samples import SampleMessage
 from services.trainer.metrics import TrainerMetrics
 
 Eventually = Callable[..., Awaitable[None]]
@@ -31,7 +32,7 @@ async def test_portions_wait_in_order_and_reading_stops_when_there_are_enough(ev
 
     await eventually(is_full)
     assert await reader.lag() == 40 - 5 * WAITING
-    taken = []
+    taken: list[SampleMessage] = []
     while len(taken) < 40:
         taken += await asyncio.to_thread(portions.take, 5.0)
     assert [message.payload for message in taken] == [str(number).encode() for number in range(40)]
