@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -179,6 +181,51 @@ async def test_a_stream_that_goes_away_is_waited_out_and_nothing_is_lost(
     assert_as_the_oracle_says(await samples.published(), events)
     lines = [line for line in running.err.splitlines() if '"level": "error"' in line or "Traceback" in line]
     assert lines == []
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+async def test_a_disk_that_is_full_is_said_and_waited_out(
+    samples: Samples, stream: EventStream, eventually: Eventually
+) -> None:
+    events = page_views(300, users=30, seed=2)
+    running = samples.serve()
+    await eventually(samples.ready, within_s=READY_WITHIN_S)
+    # As a full disk: no file of the process grows beyond this.
+    unlimited = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (16_384, resource.RLIM_INFINITY))
+    await publish(stream, events)
+
+    async def not_ready() -> bool:
+        return not await samples.ready()
+
+    await eventually(not_ready, within_s=READY_WITHIN_S)
+    assert await samples.count() == 0
+    said = [line for line in running.err.splitlines() if "samples wait" in line]
+    assert len(said) == 1
+    assert "the join's state in" in said[0]
+    resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, unlimited)
+    wanted_sessions = sampled(events)
+
+    async def all_are_there() -> bool:
+        return len((await samples.published()).by_session()) >= wanted_sessions
+
+    await eventually(all_are_there, within_s=SAMPLED_WITHIN_S)
+    assert running.end() == 0, running.err
+    assert_as_the_oracle_says(await samples.published(), events)
+
+
+@pytest.mark.parametrize("broker", ["redis"], indirect=True)
+async def test_without_any_event_the_process_does_next_to_nothing(samples: Samples, eventually: Eventually) -> None:
+    running = samples.serve()
+    await eventually(samples.ready, within_s=READY_WITHIN_S)
+
+    def used_s() -> float:
+        fields = Path(f"/proc/{running.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    before_s = used_s()
+    await asyncio.sleep(4.0)
+    assert used_s() - before_s < 1.0
+    assert running.end() == 0, running.err
 
 
 @pytest.mark.parametrize("broker", ["redis"], indirect=True)
