@@ -178,6 +178,38 @@ async def test_it_answers_for_itself_and_follows_a_rollback(
     assert trainer.end() == 0
 
 
+async def test_of_two_trainers_on_one_store_the_slower_says_so_and_both_go_on(
+    start: Start, tmp_path: Path, redis_url: str, eventually: Eventually
+) -> None:
+    ground = Ground(tmp_path, redis_url)
+    await publish(redis_url, 0, 60)
+    both = {
+        name: start(
+            ground.told(RANKGR_TRAINER_STATE=str(tmp_path / name), RANKGR_TRAINER_PORT="0", RANKGR_TRAINER_SEED=seed),
+            "serve",
+            "trainer",
+        )
+        for name, seed in (("one", "1"), ("two", "2"))
+    }
+    number = 60
+
+    async def one_was_overtaken() -> bool:
+        nonlocal number
+        await publish(redis_url, number, number + 6)
+        number += 6
+        for trainer in both.values():
+            assert trainer.process.poll() is None, trainer.err[-2000:]
+        return any("training begins again from that" in trainer.err for trainer in both.values())
+
+    await eventually(one_was_overtaken, WITHIN_S)
+    moves = ground.store.moves(Channel.LATEST)
+    assert [move.number for move in moves] == list(range(1, len(moves) + 1))
+    assert ground.is_whole()
+    for trainer in both.values():
+        assert trainer.end() == 0
+        assert "Traceback" not in trainer.err
+
+
 async def test_two_processes_under_torchrun_learn_and_publish_together(
     start_python: Start, tmp_path: Path, redis_url: str, eventually: Eventually
 ) -> None:
