@@ -80,10 +80,10 @@ def train(
     ] = None,
     per: Annotated[Per, typer.Option(help="With --stream-from: one line for each.")] = Per.HOUR,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="3e-4")
+        float | None, typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="1e-3")
     ] = None,
     batch_samples: Annotated[
-        int | None, typer.Option(min=1, help="With --stream-from: samples of a step.", show_default="64")
+        int | None, typer.Option(min=1, help="With --stream-from: samples of a step.", show_default="16")
     ] = None,
     replay: Annotated[
         float, typer.Option(min=0, max=0.9, help="With --stream-from: so much of a step are older samples.")
