@@ -82,14 +82,19 @@ def marketplace(users: int, items: int, seed: int) -> DataSet:
     return make_marketplace(users=users, items=items, seed=seed)
 
 
-def measure(data: DataSet, bundle: Path, place: Path, preset: str, samples: int) -> Measured:
-    """Learn from at most so many samples of the log, in event time."""
+def measure(data: DataSet, bundle: Path, place: Path, preset: str, samples: int, batch_samples: int) -> Measured:
+    """Learn from at most so many samples of the log, in event time, in steps of `batch_samples`."""
     read = read_bundle(bundle)
     rules = JoinRules(history_level=max(read.prompt_format.history_level, Level.EXPOSURE))
     joined = islice(samples_in_time(data.log, rules), samples + WARM_UP)
     written = [message.model_dump_json().encode() for message in joined]
     recipe = PRESETS[preset]
-    config = IncrementalConfig(held_out=HeldOutConfig(share=0.0), losses=recipe.losses, samples=recipe.samples)
+    config = IncrementalConfig(
+        batch_samples=batch_samples,
+        held_out=HeldOutConfig(share=0.0),
+        losses=recipe.losses,
+        samples=recipe.samples,
+    )
     learner = Learner(read.network(), read.prompt_format, read.catalog, config)
     with freed_memory_kept():
         for payload in written[:WARM_UP]:
