@@ -20,6 +20,7 @@ class Process(StrEnum):
     ENGINE = "engine"
     RETRIEVAL = "retrieval"
     SAMPLES = "samples"
+    TRAINER = "trainer"
 
 
 class ModelHost(StrEnum):

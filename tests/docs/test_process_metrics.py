@@ -21,6 +21,7 @@ from services.runtime.consume import ConsumeMetrics
 from services.runtime.http_metrics import HttpTallies
 from services.runtime.tallies import CountTally, SpreadTally
 from services.samples.metrics import SamplesMetrics
+from services.trainer.metrics import TrainerMetrics
 from services.trigger.metrics import TriggerMetrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
@@ -33,6 +34,7 @@ PROCESSES = (
     EngineMetrics,
     RetrievalMetrics,
     SamplesMetrics,
+    TrainerMetrics,
     LinkMetrics,
     PublishMetrics,
     ConsumeMetrics,
