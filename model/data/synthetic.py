@@ -8,14 +8,15 @@ Called by the command line and the tests.  The same config and seed give the sam
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 
-from model.data.arrays import Bool, Int64
+from model.data.arrays import Bool, Float32, Int64
 from model.data.assemble_log import Named, RawEvents, assemble_log
 from model.data.data_set import DataSet
 from model.data.log import InteractionLog
-from model.data.marketplace.config import MarketplaceConfig
+from model.data.marketplace.config import MarketplaceConfig, TasteConfig
 from model.data.marketplace.goods import Goods, stock
 from model.data.marketplace.pages import attraction, lay_out, respond
 from model.data.marketplace.shoppers import Shoppers, drift, invite, next_intent
@@ -56,18 +57,62 @@ def generate(config: MarketplaceConfig, seed: int) -> DataSet:
     """
     rng = np.random.default_rng(seed)
     goods = stock(config, rng)
-    block = max(1, min(config.users, BLOCK_CELLS // config.items))
-    blocks = [
-        _shop(goods, config, (first, min(first + block, config.users)), rng) for first in range(0, config.users, block)
-    ]
-    events = _join([events for of_block in blocks for events in of_block])
-    return DataSet("synthetic-marketplace", _log(config, goods, _until_last_click(config.users, events)), goods.table)
+    log, _ = shop(goods, config, Constant(), rng)
+    return DataSet("synthetic-marketplace", log, goods.table)
 
 
-def _shop(goods: Goods, config: MarketplaceConfig, span: tuple[int, int], rng: np.random.Generator) -> list[_Events]:
-    """All requests of the users `span[0]` up to `span[1]`, request by request for all of them at once."""
-    users = np.arange(*span)
-    shoppers = invite(len(users), config.taste, rng)
+class Mood(Protocol):
+    """What the whole town feels about the goods: on top of it come each shopper's own tastes."""
+
+    def invite(self, users: range, taste: TasteConfig, rng: np.random.Generator) -> Shoppers:
+        """These shoppers (places among all) before their first request."""
+        ...
+
+    def attraction(self, goods: Goods, shoppers: Shoppers, taste: TasteConfig) -> Float32:
+        """As `pages.attraction`."""
+        ...
+
+    def at_home(self, shoppers: Shoppers) -> Shoppers:
+        """The same shoppers where nothing that they look for has gone."""
+        ...
+
+
+class Constant:
+    """Nothing ever changes but each shopper's own mind."""
+
+    def invite(self, users: range, taste: TasteConfig, rng: np.random.Generator) -> Shoppers:
+        """Whoever comes is new."""
+        return invite(len(users), taste, rng)
+
+    def attraction(self, goods: Goods, shoppers: Shoppers, taste: TasteConfig) -> Float32:
+        """Nothing on top."""
+        return attraction(goods, shoppers, taste)
+
+    def at_home(self, shoppers: Shoppers) -> Shoppers:
+        """As they are."""
+        return shoppers
+
+
+def shop(
+    goods: Goods, config: MarketplaceConfig, mood: Mood, rng: np.random.Generator
+) -> tuple[InteractionLog, Shoppers]:
+    """All shoppers' requests over the calendar's days, and what the shoppers were like after their last."""
+    block = max(1, min(config.users, BLOCK_CELLS // len(goods.shelf_N)))
+    happened: list[_Events] = []
+    shoppers: list[Shoppers] = []
+    for first in range(0, config.users, block):
+        events, moved = _shop(goods, config, range(first, min(first + block, config.users)), mood, rng)
+        happened += events
+        shoppers.append(moved)
+    return _log(config, goods, _until_last_click(config.users, _join(happened))), Shoppers.joined(shoppers)
+
+
+def _shop(
+    goods: Goods, config: MarketplaceConfig, span: range, mood: Mood, rng: np.random.Generator
+) -> tuple[list[_Events], Shoppers]:
+    """All requests of the users in `span`, request by request for all of them at once."""
+    users = np.array(span)
+    shoppers = mood.invite(span, config.taste, rng)
     visits = plan_visits(len(users), config.calendar, rng)
     bought_U = np.zeros(len(users), np.bool_)
     goes_with_U = bought_U
@@ -76,6 +121,7 @@ def _shop(goods: Goods, config: MarketplaceConfig, span: tuple[int, int], rng: n
         if request:
             shoppers = drift(shoppers, config.intent, rng)
             shoppers, goes_with_U = next_intent(shoppers, bought_U, config.intent, rng)
+            shoppers = mood.at_home(shoppers)
         here = np.flatnonzero(visits.requests_U > request)
         # Whoever buys and then looks for what goes with it does so from the cart.
         from_cart = goes_with_U[here] & bought_U[here]
@@ -83,9 +129,11 @@ def _shop(goods: Goods, config: MarketplaceConfig, span: tuple[int, int], rng: n
         scene = np.where(from_cart, CART, np.where(searching, SEARCH, HOME))
         visit = _Visit(users[here], request, visits.second_UR[here, request], scene, visits.device_UR[here, request])
         bought_U = np.zeros(len(users), np.bool_)
-        events, bought_U[here] = _browse(goods, shoppers.only(here), config, visit, rng)
+        of_those = shoppers.only(here)
+        drawn_UN = mood.attraction(goods, of_those, config.taste)
+        events, bought_U[here] = _browse(goods, drawn_UN, config, visit, rng)
         happened.append(events)
-    return happened
+    return happened, shoppers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,10 +148,9 @@ class _Visit:
 
 
 def _browse(
-    goods: Goods, shoppers: Shoppers, config: MarketplaceConfig, visit: _Visit, rng: np.random.Generator
+    goods: Goods, drawn_UN: Float32, config: MarketplaceConfig, visit: _Visit, rng: np.random.Generator
 ) -> tuple[_Events, Bool]:
     """One request of each shopper: its events, and [U] whether anything was bought."""
-    drawn_UN = attraction(goods, shoppers, config.taste)
     pages = lay_out(goods, drawn_UN, visit.scene == SEARCH, config.page, rng)
     shown_UP = pages.shown_UP
     clicked_UP, bought_UP = respond(np.take_along_axis(drawn_UN, shown_UP, axis=1), config.taste, rng)
