@@ -33,11 +33,17 @@ class WantConfig:
 
     found_elsewhere: chance that who is not shown what he wants finds it by himself (a search, a link from a friend):
     else nothing that the model does not know yet could ever be learnt.  bought: chance that the wanted item is bought.
+    Raises BadRequest for what is no chance.
     """
 
     sharpness: float = 1.5
     found_elsewhere: float = 0.7
     bought: float = 0.25
+
+    def __post_init__(self) -> None:
+        for name in ("found_elsewhere", "bought"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise BadRequest(f"{name}: a chance between 0 and 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class ChangingMarketConfig:
 
     market: MarketplaceConfig = field(default_factory=MarketplaceConfig)
     change: ChangeConfig = field(default_factory=ChangeConfig)
-    want: WantConfig = WantConfig()
+    want: WantConfig = field(default_factory=WantConfig)
     requests: int = 500
     changes_at: int = 2
 
