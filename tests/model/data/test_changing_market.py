@@ -1,4 +1,4 @@
-"""The change of tastes: drawn whole from its seed, the same requests for everybody, nothing wanted that is not there."""
+"""The change of tastes: drawn whole from its seed, equal requests for everybody, nothing wanted that is not there."""
 
 from __future__ import annotations
 
