@@ -99,7 +99,9 @@ class Learner:
         self.place = place or LearnerPlace()
         self._give(network, fmt, catalog)
 
-    def feed(self, sample: StreamSample, before: Callable[[list[StreamSample]], None] | None = None) -> list[StepReport]:
+    def feed(
+        self, sample: StreamSample, before: Callable[[list[StreamSample]], None] | None = None
+    ) -> list[StepReport]:
         """One more sample, and the steps that are due with it.
 
         before: is told what a step is about to learn from for the first time.  Raises TrainingStuck.
@@ -149,9 +151,7 @@ class Learner:
         # Without RSP nothing trains the rank head.
         network.rank_head.requires_grad_(config.losses.gamma > 0)
         self._names: dict[Tensor, str] = {weight: name for name, weight in network.named_parameters()}
-        losses = TrainingLosses(
-            network, ValidCodes(Trie.of_catalog(catalog)), config.losses, self.devices.sum_over
-        )
+        losses = TrainingLosses(network, ValidCodes(Trie.of_catalog(catalog)), config.losses, self.devices.sum_over)
         self._plain = make_optimiser(network, config.optimiser)
         self._losses, self._optimiser = self.devices.prepare(losses, self._plain)
         network.eval()

@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from contracts.messages import SessionSampled
-from model.training.devices import Devices
 from model.training.incremental.checkpoint import StreamCheckpoints
 from model.training.incremental.config import HeldOutConfig, IncrementalConfig, ReplayConfig
 from model.training.incremental.handed_out import handed_out
@@ -45,6 +45,28 @@ def module(name: str, path: Path) -> ModuleType:
     return made
 
 
+def learner_in(directory: Path, toy: Any) -> tuple[Learner, int]:  # noqa: ANN401 - loaded by its path
+    """As it was kept, or a new one; and the number of the next sample."""
+    found = StreamCheckpoints(directory, CONFIG).newest()
+    network = toy.network()
+    if found is None:
+        return Learner(network, toy.fmt, toy.catalog, CONFIG), 0
+    network.load_state_dict(found.network)
+    learner = Learner(network, toy.fmt, toy.catalog, CONFIG, place=found.place, intake=found.intake)
+    learner.restore_optimiser(found.optimiser)
+    return learner, int(found.positions["0"])
+
+
+def learn(learner: Learner, sample: StreamSample, log: Path) -> None:
+    """One sample; a line for each step of the main process."""
+    names: list[list[str]] = []
+    reports = learner.feed(sample, lambda new: names.append([one.sample_id for one in new]))
+    if learner.devices.main:
+        with log.open("a") as file:
+            for report, new in zip(reports, names, strict=True):
+                file.write(json.dumps({"step": learner.place.steps, "new": new, "parts": report.parts}) + "\n")
+
+
 def main() -> None:
     """Learn."""
     directory, count, pace_s = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
@@ -52,37 +74,22 @@ def main() -> None:
     toy = module("toys", here.parent / "toys.py").Toy()
     sampled = module("sampled", here / "sampled.py")
     kept = StreamCheckpoints(directory / "state", CONFIG)
-    found = kept.newest()
-    network = toy.network()
-    if found is not None:
-        network.load_state_dict(found.network)
-    devices = Devices(CONFIG.precision)
-    place, intake = (None, None) if found is None else (found.place, found.intake)
-    learner = Learner(network, toy.fmt, toy.catalog, CONFIG, place=place, intake=intake)
-    if found is not None:
-        learner.restore_optimiser(found.optimiser)
-    first = 0 if found is None else int(found.positions["0"])
+    learner, first = learner_in(directory / "state", toy)
 
     def portions() -> Iterator[bytes]:
         for number in range(first, count):
             yield sampled.message(number).model_dump_json().encode()
 
-    for number, portion in enumerate(handed_out(devices, portions()), start=first + 1):
-        names: list[list[str]] = []
-        sample = StreamSample.of(SessionSampled.model_validate_json(portion))
-        reports = learner.feed(sample, lambda new: names.append([one.sample_id for one in new]))
-        if devices.main:
-            with (directory / "learnt.jsonl").open("a") as file:
-                for report, new in zip(reports, names, strict=True):
-                    file.write(json.dumps({"step": learner.place.steps, "new": new, "parts": report.parts}) + "\n")
-            if number % KEEP_EVERY == 0:
-                kept.save(learner, {"0": str(number)}, {})
+    for number, portion in enumerate(handed_out(learner.devices, portions()), start=first + 1):
+        learn(learner, StreamSample.of(SessionSampled.model_validate_json(portion)), directory / "learnt.jsonl")
+        if learner.devices.main and number % KEEP_EVERY == 0:
+            kept.save(learner, {"0": str(number)}, {})
         time.sleep(pace_s)
-    if devices.main:
+    if learner.devices.main:
         state = learner.network.state_dict()
         sums = {name: float(weight.double().abs().sum()) for name, weight in state.items()}
         digest = hashlib.sha256(b"".join(weight.numpy().tobytes() for weight in state.values())).hexdigest()
-        content = {"processes": devices.processes, "sums": sums, "sha256": digest}
+        content = {"processes": learner.devices.processes, "sums": sums, "sha256": digest}
         (directory / "weights.json").write_text(json.dumps(content))
 
 

@@ -94,7 +94,8 @@ def test_what_was_written_goes_on_as_if_it_had_not_been(stream: list[tuple[int, 
 
 
 def test_what_is_held_out_is_not_learnt_from_before_its_time() -> None:
-    taught, first_learnt = Taught(), {}
+    taught = Taught()
+    first_learnt: dict[str, int] = {}
     for number in range(100):
         taught.feed(sample(number))
         for name, _ in taught.learnt:
@@ -105,7 +106,9 @@ def test_what_is_held_out_is_not_learnt_from_before_its_time() -> None:
         assert first_learnt[f"sample-{number}"] >= number + 10
     others = [number for number in range(80) if number not in chosen]
     assert sum(first_learnt[f"sample-{number}"] - number for number in others) / len(others) < 5
-    assert all(taught.intake.newest_ms - one.newest_event_at < 10 * MINUTE_MS for one in taught.intake.held_out.values())
+    assert all(
+        taught.intake.newest_ms - one.newest_event_at < 10 * MINUTE_MS for one in taught.intake.held_out.values()
+    )
 
 
 def test_a_flood_does_not_hold_out_more_than_it_may() -> None:

@@ -160,10 +160,7 @@ def test_samples_without_anything_known_are_counted_and_take_no_step() -> None:
 
 def test_the_rate_rises_and_then_stays() -> None:
     one = learner(dataclasses.replace(CONFIG, warmup_steps=4))
-    rates = []
-    for number in range(60):
-        if one.feed(sample(number)):
-            rates.append(one._plain.param_groups[0]["lr"])
+    rates = [one._plain.param_groups[0]["lr"] for number in range(60) if one.feed(sample(number))]
     assert rates[:5] == pytest.approx([0.0025, 0.005, 0.0075, 0.01, 0.01])
     assert rates[-1] == 0.01
 
@@ -174,9 +171,9 @@ def test_another_catalogue_is_adopted_without_losing_a_step() -> None:
     optimiser, before = one.optimiser_tensors(), weights(one)
     grown = dataclasses.replace(TOY, items=15)
     old = TOY.catalog
-    free = [
-        codes for codes in np.ndindex(*TOY.sizes) if list(codes) not in old.codes.tolist()
-    ][: grown.items - TOY.items]
+    free = [codes for codes in np.ndindex(*TOY.sizes) if list(codes) not in old.codes.tolist()][
+        : grown.items - TOY.items
+    ]
     catalog = Catalog(
         item_id=np.arange(1, grown.items + 1),
         codes=np.concatenate([old.codes, np.array(free, np.int32)]),
@@ -226,12 +223,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Pat
     kept = StreamCheckpoints(tmp_path, CONFIG)
     one = learner()
     kept.save(one, {"0": "1"}, {"base": "a"})
-    (tmp_path / "checkpoint-00000002").write_text("in the way")
+    (tmp_path / ".checkpoint-00000002.partial").write_text("in the way")
     with pytest.raises(OSError, match="checkpoint"):
-        StreamCheckpoints(tmp_path, CONFIG).save(one, {"0": "2"}, {"base": "b"})
-    (tmp_path / "checkpoint-00000002").unlink()
-    for path in tmp_path.glob("checkpoint-00000003"):
-        path.unlink()
+        kept.save(one, {"0": "2"}, {"base": "b"})
     found = kept.newest()
     assert found is not None
     assert (found.positions, found.told) == ({"0": "1"}, {"base": "a"})
