@@ -27,6 +27,7 @@ from services.cli import (
     recommend,
     serve,
     sid,
+    simulate,
     topics,
     train,
     up,
@@ -58,6 +59,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
+app.add_typer(simulate.app, name="simulate")
 
 
 def _show_version(wanted: bool) -> None:

@@ -49,7 +49,7 @@ class InProcessArm:
         self._terms = terms
         self._fmt, self._catalog = bundle.prompt_format, bundle.catalog
         self._histories = {
-            user: [(one.item_id, int(LEVEL_OF[one.behavior])) for one in events] for user, events in past.items()
+            user: [(int(one.item_id), int(LEVEL_OF[one.behavior])) for one in events] for user, events in past.items()
         }
         self._learning = None if learning is None else _Learning(bundle, learning, past)
         self._version = bundle.manifest.model_version
