@@ -19,6 +19,7 @@ class Process(StrEnum):
     PRECOMPUTE = "precompute"
     ENGINE = "engine"
     RETRIEVAL = "retrieval"
+    SAMPLES = "samples"
     TRAINER = "trainer"
 
 

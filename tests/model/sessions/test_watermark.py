@@ -67,3 +67,18 @@ def test_it_goes_on_from_what_was_kept() -> None:
     assert again.advance(0) == 890
     again.saw("b", 1200)
     assert again.advance(0) == 990
+
+
+def test_a_part_that_cannot_be_read_holds_event_time_up_however_long_it_was_silent_before() -> None:
+    made = watermark()
+    for part in "ab":
+        made.saw(part, 1000)
+        made.silent(part, 0)
+        made.silent(part, 50)
+    assert made.advance(5000) == 4990
+    made.away("a")
+    assert made.advance(9000) == 4990
+    made.silent("a", 100)
+    assert made.advance(9000) == 4990
+    made.silent("a", 150)
+    assert made.advance(9000) == 8990
