@@ -176,8 +176,10 @@ class LearnFromLog:
             tally.seconds += self.clock() - began_s
         if tally is None:
             return
+        began_s = self.clock()
         if self.learn and (last := learner.flush()) is not None:
             tally.reports.append(last)
+        tally.seconds += self.clock() - began_s
         tell(tally.period())
 
     def _hits(self, learner: Learner, samples: list[StreamSample]) -> list[float]:

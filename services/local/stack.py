@@ -1,6 +1,7 @@
-"""The stack in one command: three light children, and here, in this process, engine and precompute.
+"""The stack in one command: light children, and here, in this process, engine and precompute.
 
 Those two share one copy of the weights, and no HTTP between them.  The event stream and the stores are embedded.
+A stack that learns has one more child, with a second copy of the weights, and follows what that publishes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
 from services.runtime.lifecycle import Site, listen, serve
 from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings, variables_of
+from services.trainer.settings import TrainerSettings
 from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
@@ -38,6 +40,7 @@ LIGHT: dict[str, type[ProcessSettings]] = {
     "history": HistorySettings,
     "retrieval": RetrievalSettings,
 }
+LEARNING: dict[str, type[ProcessSettings]] = {"trainer": TrainerSettings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +58,23 @@ class LocalStack:
 
 @asynccontextmanager
 async def run_stack(
-    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None]
+    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None], *, learns_in: str = ""
 ) -> AsyncIterator[LocalStack]:
     """Everything up and ready inside the block; leaving it drains and ends everything but the servers.
 
+    learns_in: the bundle store that a trainer publishes to and the rest follows; empty: nothing is learnt.
     Raises BadBundle; Unavailable when something is not ready in time; SystemExit with one line for a port in use.
     """
-    given = {**servers.given(), "bundle": bundle}
-    light = {name: _placed(kind, name, given) for name, kind in LIGHT.items()}
+    given = {**servers.given(), "bundle": bundle} | ({"bundle_store": learns_in} if learns_in else {})
+    kinds = LIGHT | (LEARNING if learns_in else {})
+    light = {name: _placed(kind, name, given) for name, kind in kinds.items()}
     engine = _placed(EngineSettings, "engine", given)
     precompute = _placed(PrecomputeSettings, "precompute", given)
     hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
     urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
     urls |= {site.name: _url(site.host, site.port) for site in hosted}
     told = {**_hidden_file(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
+    told |= _learning(servers.state, learns_in) if learns_in else {}
     async with AsyncExitStack() as ending:
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
@@ -94,11 +100,12 @@ async def run_stack(
         yield LocalStack(urls, read_settings(ClientSettings).key_header, stream, failed)
 
 
-def check_ports() -> None:
+def check_ports(*, learns: bool = False) -> None:
     """SystemExit with one line for the first port of the stack that is in use: found out before a long build."""
     # Settings want a bundle; which one does not matter for where a process listens.
-    given = {"bundle": Path()}
+    given = {"bundle": Path(), "bundle_store": "any"} if learns else {"bundle": Path()}
     kinds: dict[str, type[ProcessSettings]] = {**LIGHT, "engine": EngineSettings, "precompute": PrecomputeSettings}
+    kinds |= LEARNING if learns else {}
     for name, kind in kinds.items():
         _placed(kind, name, given)
 
@@ -132,6 +139,13 @@ def _hidden_file(state: Path) -> dict[str, str]:
     """Where retrieval keeps what is hidden, unless it was told: the cache is empty at every start."""
     variable = variables_of(RetrievalSettings)["hidden_file"]
     return {} if os.environ.get(variable) else {variable: str(state / "hidden-items")}
+
+
+def _learning(state: Path, store: str) -> dict[str, str]:
+    """Where the trainer publishes, and keeps what it needs to go on, unless it was told."""
+    variable = variables_of(TrainerSettings)["state"]
+    kept = {} if os.environ.get(variable) else {variable: str(state / "trainer")}
+    return kept | {"RANKGR_BUNDLE_STORE": store}
 
 
 def _url(host: str, port: int) -> str:

@@ -169,7 +169,7 @@ class LearnSamples:
         self.lineage = replace(lineage, tried_samples=self.learner.place.samples)
         self._failures = 0
         self.metrics.refused(0)
-        self.metrics.serves(promoted.bundle.manifest.newest_interaction_ms)
+        self.metrics.serves(promoted.bundle.manifest.newest_interaction_ms, self.clock)
         log.info(
             "weights published",
             extra={"bundle": promoted.bundle.version, "samples": self.learner.place.samples, **promoted.figures},
@@ -227,7 +227,7 @@ class LearnSamples:
                 self._do(BeginAnew(str(bundle)))
                 self.lineage = replace(lineage, tried_samples=self.learner.place.samples)
                 self.metrics.begun_anew("overtaken")
-        self.metrics.serves(self.publish.newest_serving_ms(self.lineage))
+        self.metrics.serves(self.publish.newest_serving_ms(self.lineage), self.clock)
         if self.lineage != before:
             self.keep()
             self.publish.staging.serves(self.lineage.base)
@@ -239,7 +239,7 @@ class LearnSamples:
         self.metrics.learnt(reports, self.clock.monotonic_s() - began_s)
         self.metrics.counted({**intake.counts, **place.counts})
         self.metrics.holds(len(intake.pending), len(intake.held_out), len(intake.reservoir))
-        self.metrics.learnt_until(place.newest_learnt_ms)
+        self.metrics.learnt_until(place.newest_learnt_ms, self.clock)
 
     def _is_due(self, now_s: float) -> bool:
         if self._failures:

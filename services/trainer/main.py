@@ -73,7 +73,7 @@ def create(settings: TrainerSettings) -> Trainer:
     """
     registry, clock = new_registry(), SystemClock()
     door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
-    metrics = TrainerMetrics(registry, clock)
+    metrics = TrainerMetrics(registry)
     publish = PublishWeights(
         store=open_bundle_store(settings.bundle_store),
         clock=clock,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry
 
@@ -16,8 +16,7 @@ STEP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 class TrainerMetrics:
     """One object per registry."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._told: dict[str, int] = {}
         self._samples = counter(
             registry,
@@ -65,8 +64,8 @@ class TrainerMetrics:
             "rankgr_trainer_serving_newest_interaction_age_seconds",
             "The same of the serving weights.",
         )
-        self.learnt_until(None)
-        self.serves(None)
+        for age in (self._learnt_age, self._serving_age):
+            age.set(float("nan"))
 
     def learnt(self, reports: list[StepReport], seconds: float) -> None:
         """Count a portion's steps."""
@@ -131,13 +130,16 @@ class TrainerMetrics:
         """Count a `checkpoint` or `look` that failed."""
         self._failures.labels(what).inc()
 
-    def learnt_until(self, newest_ms: int | None) -> None:
+    def learnt_until(self, newest_ms: int | None, clock: Clock) -> None:
         """Unix ms of the newest interaction in the trainer's weights."""
-        self._learnt_age.set_function(lambda: self._age_s(newest_ms))
+        self._learnt_age.set_function(_age_of(newest_ms, clock))
 
-    def serves(self, newest_ms: int | None) -> None:
+    def serves(self, newest_ms: int | None, clock: Clock) -> None:
         """The same of the serving weights."""
-        self._serving_age.set_function(lambda: self._age_s(newest_ms))
+        self._serving_age.set_function(_age_of(newest_ms, clock))
 
-    def _age_s(self, newest_ms: int | None) -> float:
-        return float("nan") if newest_ms is None else max(0.0, (self._clock.now_ms() - newest_ms) / 1000)
+
+def _age_of(newest_ms: int | None, clock: Clock) -> Callable[[], float]:
+    if newest_ms is None:
+        return lambda: float("nan")
+    return lambda: max(0.0, (clock.now_ms() - newest_ms) / 1000)

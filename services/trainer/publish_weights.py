@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contracts.errors import BadBundle
+from contracts.errors import BadBundle, PointerMoved
 from contracts.manifest import Manifest
 from model.bundle.prompt_side import CONFIG_FILE
-from model.bundle.read import WEIGHTS_FILE, read_bundle
+from model.bundle.read import WEIGHTS_FILE, Bundle, read_bundle
 from model.bundle.renew import Renewal, renew_bundle
 from model.bundle.verify import read_manifest
 from model.data.timelines import HeldOut
 from model.training.incremental.learner import Learner
 from model.training.incremental.stream_sample import newest_of_each_user
 from services.bundles.gate import Gate, GateRules
-from services.bundles.promote import PromoteBundle, Promoted
+from services.bundles.promote import PromoteBundle, Promoted, Verdict
 from services.bundles.publication import Publication
 from services.bundles.staging import Staging
 from services.gateways.bundle_store.port import BundleStore, Channel, now_at, version_of
@@ -126,7 +126,16 @@ class PublishWeights:
         Raises as PromoteBundle does.
         """
         gate = Gate(self.rules, self.clock, held_out_users(learner))
-        promoted = PromoteBundle(self.store, self.clock, self.by, self.keep, gate, self.note)(self.candidate)
+
+        def judge(candidate: Bundle, serving: Bundle | None) -> Verdict:
+            # Written before the store was asked what stands there: a catalogue that came in between must not be undone.
+            if serving is None or version_of(serving.manifest) != lineage.base:
+                raise PointerMoved(
+                    "another bundle serves than the one that these weights and their catalogue grew from"
+                )
+            return gate(candidate, serving)
+
+        promoted = PromoteBundle(self.store, self.clock, self.by, self.keep, judge, self.note)(self.candidate)
         version, files = promoted.bundle.version, promoted.bundle.manifest.files
         target = self.staging.place / version
         shutil.rmtree(target, ignore_errors=True)
