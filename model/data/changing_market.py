@@ -18,13 +18,14 @@ from contracts.behaviors import Behavior
 from contracts.errors import BadRequest
 from model.data.arrays import Bool, Float32, Float64, Int64
 from model.data.data_set import DataSet
+from model.data.log import InteractionLog
 from model.data.marketplace.change import Change, ChangeConfig
 from model.data.marketplace.config import SECONDS_PER_DAY, MarketplaceConfig, TasteConfig
 from model.data.marketplace.goods import FIRST_ITEM_ID, Goods, stock
 from model.data.marketplace.pages import response_chances
 from model.data.marketplace.shoppers import Shoppers, drift, next_intent
 from model.data.marketplace.visits import CART, DEVICES, HOME, SCENES, SEARCH
-from model.data.synthetic import Constant, shop
+from model.data.synthetic import Constant, Events, joined, log_of, shop
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +117,23 @@ class ChangingMarket:
         rng = np.random.default_rng(seed)
         self.goods: Goods = stock(config.market, rng)
         self.change = Change.draw(self.goods, config.change, rng)
-        log, self._shoppers = shop(self.goods.only(~self.change.new_N), config.market, Constant(), rng)
-        self.before = DataSet("before-the-change", log, self.goods.table)
+        there = np.flatnonzero(~self.change.new_N)
+        events, self._shoppers = shop(self.goods.only(~self.change.new_N), config.market, Constant(), rng)
+        self._events = replace(events, item=there[events.item])
+        self.before = DataSet("before-the-change", self._log(self._events), self.goods.table)
         """A month of log in which nothing is new yet; the item table holds what will be."""
 
-    def month_after(self) -> DataSet:
-        """A month of the same shoppers after the change, as a full training would have it then."""
-        days = self.config.market.calendar.days + 1
-        calendar = self.config.market.calendar
-        later = replace(calendar, start_timestamp_s=calendar.start_timestamp_s + days * SECONDS_PER_DAY)
+    def a_month_later(self) -> DataSet:
+        """The same log with another month behind it, after the change: as a full training would have it then."""
+        calendar, market = self.config.market.calendar, self.config.market
+        later = calendar.start_timestamp_s + (calendar.days + 1) * SECONDS_PER_DAY
         rng = np.random.default_rng((self._seed, 1))
         moved = _Afterwards(self.change, self.change.turn(self._shoppers, rng))
-        log, _ = shop(self.goods, replace(self.config.market, calendar=later), moved, rng)
-        return DataSet("after-the-change", log, self.goods.table)
+        month = replace(market, calendar=replace(calendar, start_timestamp_s=later))
+        events, _ = shop(self.goods, month, moved, rng)
+        # Their numbers begin anew: two requests of a shopper must not be one.
+        events = replace(events, request=events.request + calendar.most_requests)
+        return DataSet("a-month-later", self._log(joined([self._events, events])), self.goods.table)
 
     def periods(self) -> Iterator[PeriodRequests]:
         """Period after period, without end."""
@@ -171,6 +176,9 @@ class ChangingMarket:
         """Chance that the list holds what is wanted, over all that might have been: `hit`'s mean, without its noise."""
         rows_L = np.unique(np.array(shown, np.int64)) - FIRST_ITEM_ID
         return float(requests.chance_RN[request, rows_L].sum())
+
+    def _log(self, events: Events) -> InteractionLog:
+        return log_of(self.config.market.users, self.goods, events)
 
     def _responses(
         self, requests: PeriodRequests, request: int, item_L: Int64, taste: TasteConfig

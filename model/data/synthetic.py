@@ -7,6 +7,7 @@ Called by the command line and the tests.  The same config and seed give the sam
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
@@ -33,8 +34,8 @@ BLOCK_CELLS = 2**21
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Events:
-    """Events of some requests, [E] each; items and scenes are indices."""
+class Events:
+    """Events of some requests, [E] each; users, items, behaviours, scenes and devices are indices."""
 
     user: Int64
     item: Int64
@@ -57,8 +58,8 @@ def generate(config: MarketplaceConfig, seed: int) -> DataSet:
     """
     rng = np.random.default_rng(seed)
     goods = stock(config, rng)
-    log, _ = shop(goods, config, Constant(), rng)
-    return DataSet("synthetic-marketplace", log, goods.table)
+    events, _ = shop(goods, config, Constant(), rng)
+    return DataSet("synthetic-marketplace", log_of(config.users, goods, events), goods.table)
 
 
 class Mood(Protocol):
@@ -93,30 +94,28 @@ class Constant:
         return shoppers
 
 
-def shop(
-    goods: Goods, config: MarketplaceConfig, mood: Mood, rng: np.random.Generator
-) -> tuple[InteractionLog, Shoppers]:
+def shop(goods: Goods, config: MarketplaceConfig, mood: Mood, rng: np.random.Generator) -> tuple[Events, Shoppers]:
     """All shoppers' requests over the calendar's days, and what the shoppers were like after their last."""
     block = max(1, min(config.users, BLOCK_CELLS // len(goods.shelf_N)))
-    happened: list[_Events] = []
+    happened: list[Events] = []
     shoppers: list[Shoppers] = []
     for first in range(0, config.users, block):
         events, moved = _shop(goods, config, range(first, min(first + block, config.users)), mood, rng)
         happened += events
         shoppers.append(moved)
-    return _log(config, goods, _until_last_click(config.users, _join(happened))), Shoppers.joined(shoppers)
+    return joined(happened), Shoppers.joined(shoppers)
 
 
 def _shop(
     goods: Goods, config: MarketplaceConfig, span: range, mood: Mood, rng: np.random.Generator
-) -> tuple[list[_Events], Shoppers]:
+) -> tuple[list[Events], Shoppers]:
     """All requests of the users in `span`, request by request for all of them at once."""
     users = np.array(span)
     shoppers = mood.invite(span, config.taste, rng)
     visits = plan_visits(len(users), config.calendar, rng)
     bought_U = np.zeros(len(users), np.bool_)
     goes_with_U = bought_U
-    happened: list[_Events] = []
+    happened: list[Events] = []
     for request in range(int(visits.requests_U.max())):
         if request:
             shoppers = drift(shoppers, config.intent, rng)
@@ -149,13 +148,13 @@ class _Visit:
 
 def _browse(
     goods: Goods, drawn_UN: Float32, config: MarketplaceConfig, visit: _Visit, rng: np.random.Generator
-) -> tuple[_Events, Bool]:
+) -> tuple[Events, Bool]:
     """One request of each shopper: its events, and [U] whether anything was bought."""
     pages = lay_out(goods, drawn_UN, visit.scene == SEARCH, config.page, rng)
     shown_UP = pages.shown_UP
     clicked_UP, bought_UP = respond(np.take_along_axis(drawn_UN, shown_UP, axis=1), config.taste, rng)
     click_second_UP = np.cumsum(clicked_UP, axis=1) * SECONDS_BETWEEN_CLICKS
-    events = _join(
+    events = joined(
         [
             _events(visit, PSEUDO_EXPOSURE, pages.ranked_UQ, np.ones_like(pages.ranked_UQ, np.bool_)),
             _events(visit, EXPOSURE, shown_UP, np.ones_like(clicked_UP)),
@@ -167,10 +166,10 @@ def _browse(
     return events, bought_U
 
 
-def _events(visit: _Visit, behavior: int, item_UL: Int64, happens_UL: Bool, later_UL: Int64 | None = None) -> _Events:
+def _events(visit: _Visit, behavior: int, item_UL: Int64, happens_UL: Bool, later_UL: Int64 | None = None) -> Events:
     row, place = np.nonzero(happens_UL)
     later = 0 if later_UL is None else later_UL[row, place]
-    return _Events(
+    return Events(
         user=visit.user[row],
         item=item_UL[row, place],
         behavior=np.full(len(row), behavior),
@@ -181,24 +180,27 @@ def _events(visit: _Visit, behavior: int, item_UL: Int64, happens_UL: Bool, late
     )
 
 
-def _join(parts: list[_Events]) -> _Events:
-    return _Events(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(_Events)))
+def joined(parts: Sequence[Events]) -> Events:
+    """All of them, one part behind the other."""
+    return Events(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(Events)))
 
 
-def _until_last_click(users: int, events: _Events) -> _Events:
+def _until_last_click(users: int, events: Events) -> Events:
     """Without the requests after a user's last click, which nobody could use; who never clicks keeps all."""
     last_U = np.full(users, -1)
     clicks = events.behavior == CLICK
     np.maximum.at(last_U, events.user[clicks], events.request[clicks])
     last_E = last_U[events.user]
     kept = (last_E < 0) | (events.request <= last_E)
-    return _Events(*(getattr(events, column.name)[kept] for column in fields(_Events)))
+    return Events(*(getattr(events, column.name)[kept] for column in fields(Events)))
 
 
-def _log(config: MarketplaceConfig, goods: Goods, events: _Events) -> InteractionLog:
+def log_of(users: int, goods: Goods, events: Events) -> InteractionLog:
+    """The log of what some users did, without what follows a user's last click."""
+    events = _until_last_click(users, events)
     return assemble_log(
         RawEvents(
-            user=Named(tuple(str(user) for user in range(1, config.users + 1)), events.user.astype(np.int32)),
+            user=Named(tuple(str(user) for user in range(1, users + 1)), events.user.astype(np.int32)),
             item=goods.table.item_id[events.item],
             behavior=Named(BEHAVIORS, events.behavior.astype(np.int32)),
             timestamp=events.second,

@@ -101,7 +101,7 @@ def run(options: Options, started: datetime, progress: Progress, say: Callable[[
     with _timed(seconds, "bundles"):
         bundles = {
             name: built(data, recipe, options.seed, options.cache, progress, started)
-            for name, data in ((Name.FROZEN, market.before), (Name.RETRAIN, market.month_after()))
+            for name, data in ((Name.FROZEN, market.before), (Name.RETRAIN, market.a_month_later()))
         }
     bundles[Name.UPDATES] = bundles[Name.FROZEN]
     learning = options.learning.config(recipe, options.seed)

@@ -31,7 +31,6 @@ SETTLE_S = WINDOW_S + LATENESS_S + IDLE_S + 1.5
 # A swap, and the look of the next period's first request.
 SWAP_S = 3.0
 BY = "rankgr simulate drift"
-LEARNERS = ("samples", "trainer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +57,12 @@ class Stacks:
             if learns:
                 PromoteBundle(open_bundle_store(str(store)), self.clock, BY, keep=10)(bundle)
             async with AsyncExitStack() as ending:
-                stack = await ending.enter_async_context(run_stack(bundle, servers, self.clock, self.say))
+                learns_in = str(store) if learns else ""
+                running = run_stack(bundle, servers, self.clock, self.say, learns_in=learns_in)
+                stack = await ending.enter_async_context(running)
                 updated = None
                 if learns:
-                    await self._learners(ending, stack.urls)
+                    await self._samples(ending, stack.urls)
                     updated = AwaitUpdate(
                         store=open_bundle_store(str(store)),
                         engine_url=stack.urls["engine"],
@@ -83,15 +84,14 @@ class Stacks:
 
     def _settings(self, place: Path, servers: EmbeddedServers, learns: bool) -> dict[str, str]:
         """Variables of this arm's processes."""
-        ports = ("TRIGGER", "HISTORY", "RETRIEVAL", "ENGINE", "PRECOMPUTE")
+        ports = ("TRIGGER", "HISTORY", "RETRIEVAL", "ENGINE", "PRECOMPUTE", "SAMPLES", "TRAINER")
         told = {f"RANKGR_{name}_PORT": "0" for name in ports}
         told |= {"RANKGR_TRIGGER_USER_PER_S": "0", "RANKGR_RETRIEVAL_OLD_LISTS_S": "0"}
         if not learns:
             return told
         told |= servers.told() | {
-            "RANKGR_BUNDLE_STORE": str(place / "store"),
             "RANKGR_BUNDLE_POLL_S": "0.25",
-            "RANKGR_SAMPLES_STATE": str(place / "samples"),
+            "RANKGR_SAMPLES_STATE": str(place / "samples.sqlite"),
             "RANKGR_SAMPLES_WINDOW_S": str(WINDOW_S),
             "RANKGR_SAMPLES_GAP_S": str(WINDOW_S),
             "RANKGR_SAMPLES_LATENESS_S": str(LATENESS_S),
@@ -105,17 +105,18 @@ class Stacks:
         }
         return told | {f"RANKGR_TRAINER_{name.upper()}": str(value) for name, value in self.trainer.items()}
 
-    async def _learners(self, ending: AsyncExitStack, urls: dict[str, str]) -> None:
-        """Samples and trainer beside the stack, ready."""
-        ports = {name: free_port() for name in LEARNERS}
-        for name, port in ports.items():
-            child = Child(name, {f"RANKGR_{name.upper()}_PORT": str(port)}, self.clock, self.say)
-            ending.push_async_callback(child.stop)
-            await child.start()
-            watching = asyncio.ensure_future(child.watch())
-            ending.callback(watching.cancel)
-        await wait_ready({name: f"http://127.0.0.1:{port}" for name, port in ports.items()}, READY_WITHIN_S)
-        urls |= {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    async def _samples(self, ending: AsyncExitStack, urls: dict[str, str]) -> None:
+        """The samples process beside the stack, ready, where the stack has none."""
+        if "samples" in urls:
+            return
+        port = free_port()
+        child = Child("samples", {"RANKGR_SAMPLES_PORT": str(port)}, self.clock, self.say)
+        ending.push_async_callback(child.stop)
+        await child.start()
+        watching = asyncio.ensure_future(child.watch())
+        ending.callback(watching.cancel)
+        urls["samples"] = f"http://127.0.0.1:{port}"
+        await wait_ready({"samples": urls["samples"]}, READY_WITHIN_S)
 
 
 @contextmanager

@@ -144,13 +144,17 @@ def test_a_shopper_s_answer_to_an_item_does_not_depend_on_its_company(
     assert parts == of(market.deeds(requests, number, shown[::-1]))
 
 
-def test_the_month_after_knows_the_new_and_clicks_nothing_dead(market: ChangingMarket) -> None:
-    log = market.month_after().log
-    clicked = log.item[log.level >= Level.CLICK]
+def test_a_month_later_the_log_knows_the_new_and_clicks_nothing_dead_any_more(market: ChangingMarket) -> None:
+    before, log = market.before.log, market.a_month_later().log
+    assert log.users == before.users
+    month = log.timestamp > before.timestamp.max()
+    clicked = log.item[(log.level >= Level.CLICK) & month]
     items = market.goods.table.item_id
     assert np.isin(clicked, items[market.change.new_N]).any()
     assert not np.isin(clicked, items[market.change.dead_S[market.goods.shelf_N]]).any()
-    assert log.timestamp.min() > market.before.log.timestamp.max()
+    # No request of the first month goes on in the second.
+    assert not set(log.session[month].tolist()) & set(log.session[~month].tolist())
+    assert (~month).sum() >= len(before.item)
 
 
 def test_what_cannot_be_is_refused() -> None:
