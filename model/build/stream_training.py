@@ -13,8 +13,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from pydantic import ValidationError
 
 from contracts.behaviors import Level
+from contracts.errors import BadConfig
 from contracts.manifest import MANIFEST_FILE, Manifest
 from model.build.presets import PRESETS
 from model.build.recipe import Recipe
@@ -199,15 +201,29 @@ def own_recipe(bundle: Manifest, given: Recipe | None) -> Recipe:
     return given or PRESETS.get(str(bundle.data.get("preset")), Recipe())
 
 
-def learning(recipe: Recipe, seed: int, learning_rate: float | None = None, replay: float = 0.3) -> IncrementalConfig:
-    """How a log is learnt from: as the recipe says, nothing held out, for every sample is asked about before."""
+def learning(
+    recipe: Recipe,
+    seed: int,
+    learning_rate: float | None = None,
+    batch_samples: int | None = None,
+    replay: float = 0.3,
+) -> IncrementalConfig:
+    """How a log is learnt from: as the recipe says, nothing held out, for every sample is asked about before.
+
+    Raises BadConfig where nothing new would fit into a step.
+    """
     plain = IncrementalConfig()
-    return IncrementalConfig(
-        seed=seed,
-        learning_rate=plain.learning_rate if learning_rate is None else learning_rate,
-        precision=recipe.optimiser.precision,
-        held_out=HeldOutConfig(share=0.0),
-        replay=ReplayConfig(share=replay),
-        losses=recipe.losses,
-        samples=recipe.samples,
-    )
+    try:
+        return IncrementalConfig(
+            seed=seed,
+            batch_samples=batch_samples or plain.batch_samples,
+            learning_rate=plain.learning_rate if learning_rate is None else learning_rate,
+            precision=recipe.optimiser.precision,
+            held_out=HeldOutConfig(share=0.0),
+            replay=ReplayConfig(share=replay),
+            losses=recipe.losses,
+            samples=recipe.samples,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise BadConfig(f"{'.'.join(map(str, first['loc'])) or 'a step'}: {first['msg']}") from error

@@ -44,6 +44,7 @@ class _Words:
     begin: datetime | None
     per: Per
     learning_rate: float | None
+    batch_samples: int | None
     replay: float
     look_share: float
     k: int
@@ -79,7 +80,10 @@ def train(
     ] = None,
     per: Annotated[Per, typer.Option(help="With --stream-from: one line for each.")] = Per.HOUR,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="3e-4")
+        float | None, typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="1e-3")
+    ] = None,
+    batch_samples: Annotated[
+        int | None, typer.Option(min=1, help="With --stream-from: samples of a step.", show_default="16")
     ] = None,
     replay: Annotated[
         float, typer.Option(min=0, max=0.9, help="With --stream-from: so much of a step are older samples.")
@@ -104,7 +108,21 @@ def train(
     if init_bundle is None and (config is None or begin is None):
         raise typer.BadParameter("needs --init-bundle, or --begin and --config", param_hint="--stream-from")
     _learn_from_log(
-        _Words(stream_from, out, config, seed, init_bundle, begin, per, learning_rate, replay, look_share, k, force),
+        _Words(
+            stream_from,
+            out,
+            config,
+            seed,
+            init_bundle,
+            begin,
+            per,
+            learning_rate,
+            batch_samples,
+            replay,
+            look_share,
+            k,
+            force,
+        ),
         as_json,
     )
 
@@ -163,7 +181,9 @@ def _learn_from_log(asked: _Words, as_json: bool) -> None:
     if asked.begin is not None:
         begin_ms = int(asked.begin.replace(tzinfo=UTC).timestamp() * 1000)
     learn = LearnFromLog(
-        config=learning(own_recipe(manifest, recipe), asked.seed, asked.learning_rate, asked.replay),
+        config=learning(
+            own_recipe(manifest, recipe), asked.seed, asked.learning_rate, asked.batch_samples, asked.replay
+        ),
         bundle=bundle,
         begin_ms=begin_ms,
         period_ms=HOUR_MS * (24 if asked.per is Per.DAY else 1),

@@ -54,6 +54,11 @@ class SampleTopics:
                 read.cancel()
             await asyncio.gather(*self._reads.values(), return_exceptions=True)
 
+    async def close(self) -> None:
+        """Free the readers' connections, after `run` has ended."""
+        for reading in self.readings:
+            await reading.reader.close()
+
     async def _turn(self, stopping: asyncio.Future[Any]) -> None:
         began_s = self.clock.monotonic_s()
         taken = await self._taken(stopping)

@@ -15,6 +15,9 @@ from contracts.messages import CandidatesComputed, InteractionRecorded, Topic, T
 from services.gateways.event_stream.murmur2 import partition_of
 from services.gateways.event_stream.port import ReadBatch, ReadMessage
 
+# Clocks of clients differ; more than this is no clock.
+MOST_AHEAD_MS = 3_600_000
+
 Event = InteractionRecorded | TriggerRequested | CandidatesComputed
 
 KINDS: dict[str, type[InteractionRecorded] | type[TriggerRequested] | type[CandidatesComputed]] = {
@@ -54,8 +57,8 @@ class Taken:
     parts: frozenset[str]
 
 
-def event_in(topic: str, message: ReadMessage) -> Event:
-    """Raises BadMessage."""
+def event_in(topic: str, message: ReadMessage, now_ms: int) -> Event:
+    """Raises BadMessage, also for what lies too far in the future: its session would stay open until then."""
     kind = KINDS[topic]
     try:
         event: Event = kind.model_validate_json(message.payload)
@@ -65,6 +68,9 @@ def event_in(topic: str, message: ReadMessage) -> Event:
         raise BadMessage(f"no {kind.__name__}: {place or 'payload'}: {first['msg']}") from error
     if event.user_id != message.key:
         raise BadMessage(f"no {kind.__name__} of this key: it is another user's")
+    ahead_ms = time_of(event) - (message.published_at or now_ms)
+    if ahead_ms > MOST_AHEAD_MS:
+        raise BadMessage(f"{kind.__name__} happens {ahead_ms // 1000} s after its publication")
     return event
 
 

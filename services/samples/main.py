@@ -16,6 +16,7 @@ from model.sessions.session_join import SessionJoin
 from model.sessions.watermark import Watermark
 from services.gateways.event_stream.chosen import open_stream
 from services.gateways.event_stream.limits import StreamLimits
+from services.gateways.event_stream.port import EventStream
 from services.gateways.join_state.on_disk import DiskJoinState
 from services.gateways.join_state.port import JoinState, Kept
 from services.runtime.auth import Scope
@@ -45,40 +46,16 @@ def create(settings: SamplesSettings, state: JoinState, kept: Kept) -> FastAPI:
     """
     registry, clock = new_registry(), SystemClock()
     door = Door.of(access_by(settings.api_keys_file), Scope.ADMIN)
-    metrics = SamplesMetrics(registry)
     # Nobody acknowledges samples: a trainer that is away for long must not fill the server's memory.
     stream = open_stream(settings, clock, limits=StreamLimits(keep_at_most=settings.keep_samples))
-    sessions = SampleSessions(
-        Memory(SessionJoin(_rules(settings)), _watermark(settings)),
-        state,
-        stream,
-        clock,
-        metrics,
-        kept,
-        _share(settings),
-        settings.user_ttl_s,
-    )
-    name = f"samples-{_share(settings).name}"
-    readings = [
-        TopicReading(
-            topic,
-            stream.reader(topic, name, sessions.positions(topic)),
-            settings.turn_messages,
-            clock,
-            SystemRandom(),
-            metrics,
-        )
-        for topic in TOPICS
-    ]
-    topics = SampleTopics(sessions, readings, clock, SystemRandom(), metrics, settings.turn_ms / 1000)
+    topics = create_loop(settings, stream, state, kept, SamplesMetrics(registry))
     beside = ConsumeBeside(topics.run)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with beside.running():
             yield
-        for reading in readings:
-            await reading.reader.close()
+        await topics.close()
         await stream.close()
         await state.close()
 
@@ -91,6 +68,22 @@ def create(settings: SamplesSettings, state: JoinState, kept: Kept) -> FastAPI:
     return create_app("RankGR samples", ready=ready, metrics=registry, door=door, lifespan=lifespan)
 
 
+def create_loop(
+    settings: SamplesSettings, stream: EventStream, state: JoinState, kept: Kept, metrics: SamplesMetrics
+) -> SampleTopics:
+    """What the app's lifespan runs, by itself; it opens its readers.  Raises as `create`."""
+    clock, share = SystemClock(), Share(settings.share, settings.shares)
+    memory = Memory(SessionJoin(_rules(settings)), _watermark(settings))
+    sessions = SampleSessions(memory, state, stream, clock, metrics, kept, share, settings.user_ttl_s)
+
+    def reading(topic: str) -> TopicReading:
+        reader = stream.reader(topic, f"samples-{share.name}", sessions.positions(topic))
+        return TopicReading(topic, reader, settings.turn_messages, clock, SystemRandom(), metrics)
+
+    readings = [reading(topic) for topic in TOPICS]
+    return SampleTopics(sessions, readings, clock, SystemRandom(), metrics, settings.turn_ms / 1000)
+
+
 def main() -> None:
     """Read the environment, join until told to stop."""
     settings = read_settings(SamplesSettings)
@@ -98,13 +91,14 @@ def main() -> None:
     with one_line_errors(NAME):
         state = DiskJoinState(settings.state)
         # Before a port is bound: of two processes on one state the second ends here.
-        kept = asyncio.run(state.begin(f"share {_share(settings).name}"))
+        kept = asyncio.run(state.begin(owner_of(settings)))
         app = create(settings, state, kept)
     run_app(app, settings.host, settings.port, name=NAME, drain_s=settings.drain_s)
 
 
-def _share(settings: SamplesSettings) -> Share:
-    return Share(settings.share, settings.shares)
+def owner_of(settings: SamplesSettings) -> str:
+    """Whose state it is: a share of the users, among so many."""
+    return f"share {Share(settings.share, settings.shares).name}"
 
 
 def _rules(settings: SamplesSettings) -> JoinRules:

@@ -28,6 +28,8 @@ PUBLISHED_AT_ONCE = 200
 LOADED_AT_ONCE = 1000
 # Between so many messages others may use the event loop.
 FED_AT_ONCE = 500
+# A letter may be six times as long as its message, and a stream takes about a megabyte.
+LONGEST_BURIED = 100_000
 FORGET_EVERY_S = 60.0
 FORGOTTEN_AT_ONCE = 1000
 LOOK_EVERY_S = 15.0
@@ -163,7 +165,7 @@ class SampleSessions:
                 if not self.share.has(message.key):
                     continue
                 try:
-                    events.append((one.topic, message, event_in(one.topic, message)))
+                    events.append((one.topic, message, event_in(one.topic, message, self.clock.now_ms())))
                 except BadMessage as error:
                     letters.append(self._letter(one.topic, message, f"BadMessage: {error}"))
         return events, letters
@@ -224,7 +226,10 @@ class SampleSessions:
     def _letter(self, topic: str, message: ReadMessage, reason: str) -> Outgoing:
         _log.warning("buried", extra={"topic": topic, "key": message.key, "reason": reason})
         self.metrics.events.labels(topic, "refused").add()
-        delivery = Delivery(topic, message.key, message.payload, 1, message.position, message.published_at)
+        payload = message.payload[:LONGEST_BURIED]
+        if len(payload) < len(message.payload):
+            reason += f" (the first {LONGEST_BURIED} of {len(message.payload)} bytes)"
+        delivery = Delivery(topic, message.key, payload, 1, message.position, message.published_at)
         letter = dead_letter(delivery, f"samples-{self.share.name}", reason, self.clock.now_ms())
         return Outgoing(Topic.DEAD_LETTERS, message.key, letter)
 

@@ -111,5 +111,7 @@ class ReadSamples:
             await asyncio.sleep(FULL_S)
             return
         batch = await self.reader.read(self.at_once, WAIT_S)
+        if batch.lost:
+            self.metrics.lost(batch.lost)
         if batch.messages:
             self.portions.put([SampleMessage(one.part, one.position, one.payload) for one in batch.messages])

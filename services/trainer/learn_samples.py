@@ -91,13 +91,13 @@ class LearnSamples:
         if learner.place.partial:
             # Killed between saying so and having done it.
             self._do(LearnTheRest())
-        self._look()
+        self.look()
         while not portions.ended:
             self.learn(portions.take(min(0.5, self.rhythm.look_every_s)))
             now_s = self.clock.monotonic_s()
             if now_s >= self._next_look_s:
-                self._look()
-            if self._is_due(now_s):
+                self.look()
+            if self.is_due(now_s):
                 self.offer()
             if now_s >= self._next_checkpoint_s and self.keep():
                 portions.kept(dict(self.positions))
@@ -145,7 +145,7 @@ class LearnSamples:
             log.warning("another bundle was promoted while ours was judged: %s", error)
             self._failures += 1
             self._next_try_s = self.clock.monotonic_s() + FIRST_PAUSE_S
-            self._look()
+            self.look()
         except (RankGRError, OSError) as error:
             self._note_failure(error)
 
@@ -192,7 +192,7 @@ class LearnSamples:
             self.metrics.begun_anew("refused")
         self.keep()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """What serves now; whoever changed it, training goes on from there."""
         self._next_look_s = self.clock.monotonic_s() + self.rhythm.look_every_s
         try:
@@ -241,7 +241,8 @@ class LearnSamples:
         self.metrics.holds(len(intake.pending), len(intake.held_out), len(intake.reservoir))
         self.metrics.learnt_until(place.newest_learnt_ms, self.clock)
 
-    def _is_due(self, now_s: float) -> bool:
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is time to publish, or to try again."""
         if self._failures:
             return now_s >= self._next_try_s
         return self.clock.now_ms() >= self.lineage.tried_at_ms + self.rhythm.publish_every_s * 1000

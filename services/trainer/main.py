@@ -44,6 +44,7 @@ from services.runtime.http import create_app
 from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import read_settings
+from services.runtime.sole_use import sole_use
 from services.runtime.telemetry import configure_logging, new_registry
 from services.trainer.consumer import PortionQueue, ReadSamples
 from services.trainer.learn_samples import LearnSamples, Rhythm
@@ -53,6 +54,7 @@ from services.trainer.publish_weights import PublishWeights
 from services.trainer.settings import TrainerSettings
 
 NAME = "trainer"
+OTHERWISE = "trainer: stop that one, or set RANKGR_TRAINER_STATE to another directory"
 _log = logging.getLogger(__name__)
 
 
@@ -215,7 +217,10 @@ async def _tell_kept(telling: Awaitable[None]) -> None:
 
 
 def _follow(settings: TrainerSettings) -> None:
-    """One of the other processes."""
+    """One of the other processes; it ends when the first one says so, or is gone."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # torchrun tells everybody; the first one still has steps to end, and they are made together.
+        signal.signal(number, signal.SIG_IGN)
     told = json.loads(Devices(settings.precision).bytes_from_main(b""))
     found = _checkpoints(settings).newest() if told["resume"] else None
     follow_orders(_learner(settings, Path(told["bundle"]), found))
@@ -231,7 +236,8 @@ def main() -> None:
         if not is_main_process():
             _follow(settings)
             return
-        trainer = create(settings)
-    run_app(trainer.app, settings.host, settings.port, name=NAME, drain_s=settings.drain_s)
+        with sole_use(settings.state, OTHERWISE):
+            trainer = create(settings)
+            run_app(trainer.app, settings.host, settings.port, name=NAME, drain_s=settings.drain_s)
     if trainer.failure is not None:
         raise SystemExit(f"rankgr {NAME}: {trainer.failure}")

@@ -21,7 +21,7 @@ class TrainerMetrics:
         self._samples = counter(
             registry,
             "rankgr_trainer_samples",
-            "Samples by what became of them: learnt, replayed, repeated, corrected, skipped, empty, unreadable.",
+            "Samples by what became of them: learnt, replayed, repeated, corrected, skipped, empty, unreadable, lost.",
             ("outcome",),
         )
         self._steps = counter(
@@ -99,6 +99,10 @@ class TrainerMetrics:
     def unreadable(self) -> None:
         """Count a message that is no sample."""
         self._samples.labels("unreadable").inc()
+
+    def lost(self, messages: int) -> None:
+        """Count messages that the stream dropped before they were read."""
+        self._samples.labels("lost").inc(messages)
 
     def holds(self, waiting: int, held_out: int, reservoir: int) -> None:
         """How many samples there are of each kind."""

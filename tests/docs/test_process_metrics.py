@@ -20,6 +20,7 @@ from services.retrieval.metrics import RetrievalMetrics
 from services.runtime.consume import ConsumeMetrics
 from services.runtime.http_metrics import HttpTallies
 from services.runtime.tallies import CountTally, SpreadTally
+from services.samples.metrics import SamplesMetrics
 from services.trainer.metrics import TrainerMetrics
 from services.trigger.metrics import TriggerMetrics
 
@@ -32,6 +33,7 @@ PROCESSES = (
     PrecomputeMetrics,
     EngineMetrics,
     RetrievalMetrics,
+    SamplesMetrics,
     TrainerMetrics,
     LinkMetrics,
     PublishMetrics,

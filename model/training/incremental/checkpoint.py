@@ -54,6 +54,7 @@ class StreamCheckpoints:
             state = {"place": asdict(learner.place), "positions": positions, "told": told}
             (partial / _STATE).write_text(json.dumps(state) + "\n")
 
+        sweep_checkpoints(self.directory)
         self._number = max(self._number, self._newest_number()) + 1
         try:
             save_checkpoint(self.directory, self._number, fill)
@@ -63,7 +64,6 @@ class StreamCheckpoints:
 
     def newest(self) -> StreamCheckpoint | None:
         """The last one, or None.  Raises BadConfig where it cannot be read."""
-        sweep_checkpoints(self.directory)
         path = newest_checkpoint(self.directory)
         if path is None:
             return None

@@ -57,8 +57,8 @@ class IncrementalConfig:
     """
 
     seed: NonNegativeInt = 0
-    batch_samples: PositiveInt = 64
-    learning_rate: PositiveFloat = 3e-4
+    batch_samples: PositiveInt = 16
+    learning_rate: PositiveFloat = 1e-3
     warmup_steps: NonNegativeInt = 50
     weight_decay: NonNegativeFloat = 0.05
     beta1: Rate = 0.9

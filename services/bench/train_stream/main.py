@@ -36,16 +36,28 @@ class Outcome:
         return (
             f"{one.parameters:,} weights; {one.learnt:,} of {one.samples:,} samples learnt from and {one.replayed:,} "
             f"replayed in {one.steps:,} steps\n"
-            f"{one.samples_per_s:,.0f} samples/s, {one.tokens_per_s:,.0f} tokens/s, "
+            f"of processor time: {one.samples_per_s:,.0f} samples/s, {one.tokens_per_s:,.0f} tokens/s, "
             f"{step_ms:.0f} ms a step; reading {read_per_s:,.0f} samples/s\n"
             f"a checkpoint takes {one.keep_s:.2f} s and {one.kept_mb:,.1f} MiB"
         )
 
 
-def run(preset: str, users: int, items: int, samples: int, release: str, started: datetime) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a model (`preset`), marketplace and run."""
+
+    preset: str
+    users: int
+    items: int
+    samples: int
+    batch_samples: int
+
+
+def run(size: Size, release: str, started: datetime) -> Outcome:
     """Make a marketplace and a bundle, then measure."""
     threads = torch.get_num_threads()
     with TemporaryDirectory(prefix="rankgr-train-stream-") as place:
-        data = marketplace(users, items, seed=0)
-        bundle = bundle_of(data, Path(place), preset, release, started)
-        return Outcome(machine_of("cpu", threads, started), measure(data, bundle, Path(place), preset, samples))
+        data = marketplace(size.users, size.items, seed=0)
+        bundle = bundle_of(data, Path(place), size.preset, release, started)
+        measured = measure(data, bundle, Path(place), size.preset, size.samples, size.batch_samples)
+        return Outcome(machine_of("cpu", threads, started), measured)

@@ -35,7 +35,10 @@ WARM_UP = 256
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds by the clock; `learnt` samples in `steps` steps, replayed ones beside them; `kept_mb` of a checkpoint."""
+    """`read_s`, `learn_s`: seconds of processor time; `learn_clock_s`, `keep_s`: by the clock.
+
+    `learnt` samples in `steps` steps, replayed ones beside them; `kept_mb`: a checkpoint's MiB.
+    """
 
     samples: int
     learnt: int
@@ -45,18 +48,19 @@ class Measured:
     tokens: int
     read_s: float
     learn_s: float
+    learn_clock_s: float
     keep_s: float
     kept_mb: float
     parameters: int
 
     @property
     def samples_per_s(self) -> float:
-        """Learnt from for the first time, messages read."""
+        """Learnt from for the first time, messages read; a second of processor time."""
         return self.learnt / (self.read_s + self.learn_s)
 
     @property
     def tokens_per_s(self) -> float:
-        """Replayed samples' tokens among them, padding left out."""
+        """Replayed samples' tokens among them, padding left out; a second of processor time."""
         return self.tokens / self.learn_s
 
 
@@ -78,26 +82,31 @@ def marketplace(users: int, items: int, seed: int) -> DataSet:
     return make_marketplace(users=users, items=items, seed=seed)
 
 
-def measure(data: DataSet, bundle: Path, place: Path, preset: str, samples: int) -> Measured:
-    """Learn from at most so many samples of the log, in event time."""
+def measure(data: DataSet, bundle: Path, place: Path, preset: str, samples: int, batch_samples: int) -> Measured:
+    """Learn from at most so many samples of the log, in event time, in steps of `batch_samples`."""
     read = read_bundle(bundle)
     rules = JoinRules(history_level=max(read.prompt_format.history_level, Level.EXPOSURE))
     joined = islice(samples_in_time(data.log, rules), samples + WARM_UP)
     written = [message.model_dump_json().encode() for message in joined]
     recipe = PRESETS[preset]
-    config = IncrementalConfig(held_out=HeldOutConfig(share=0.0), losses=recipe.losses, samples=recipe.samples)
+    config = IncrementalConfig(
+        batch_samples=batch_samples,
+        held_out=HeldOutConfig(share=0.0),
+        losses=recipe.losses,
+        samples=recipe.samples,
+    )
     learner = Learner(read.network(), read.prompt_format, read.catalog, config)
     with freed_memory_kept():
         for payload in written[:WARM_UP]:
             learner.feed(StreamSample.of(SessionSampled.model_validate_json(payload)))
-        began_s = time.perf_counter()
+        began_s = time.process_time()
         taken = [StreamSample.of(SessionSampled.model_validate_json(payload)) for payload in written[WARM_UP:]]
-        read_s = time.perf_counter() - began_s
-        began_s = time.perf_counter()
+        read_s = time.process_time() - began_s
+        began_s, began_clock_s = time.process_time(), time.perf_counter()
         reports: list[StepReport] = []
         for sample in taken:
             reports += learner.feed(sample)
-        learn_s = time.perf_counter() - began_s
+        learn_s, learn_clock_s = time.process_time() - began_s, time.perf_counter() - began_clock_s
     began_s = time.perf_counter()
     StreamCheckpoints(place / "state", config).save(learner, {"0": "1"}, {})
     keep_s = time.perf_counter() - began_s
@@ -112,6 +121,7 @@ def measure(data: DataSet, bundle: Path, place: Path, preset: str, samples: int)
         tokens=sum(report.tokens for report in good),
         read_s=read_s,
         learn_s=learn_s,
+        learn_clock_s=learn_clock_s,
         keep_s=keep_s,
         kept_mb=kept / 2**20,
         parameters=sum(weight.numel() for weight in learner.network.parameters()),

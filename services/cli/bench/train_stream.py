@@ -18,13 +18,14 @@ def train_stream(
     users: Annotated[int, typer.Option(min=10, help="Of the synthetic marketplace.")] = 1000,
     items: Annotated[int, typer.Option(min=20, help="Of the synthetic marketplace.")] = 1500,
     samples: Annotated[int, typer.Option(min=1, help="How many are learnt from, at most.")] = 4000,
+    batch_samples: Annotated[int, typer.Option(min=2, help="Samples of a step.")] = 16,
     as_json: AsJson = False,
 ) -> None:
     """Measure the trainer's core: messages read, learnt from, kept; no stream, no publication."""
-    from services.bench.train_stream.main import run
+    from services.bench.train_stream.main import Size, run
 
     check_preset(preset)
-    outcome = run(preset, users, items, samples, version("rankgr"), datetime.now(UTC))
+    outcome = run(Size(preset, users, items, samples, batch_samples), version("rankgr"), datetime.now(UTC))
     if as_json:
         emit(outcome.content())
     else:

@@ -147,8 +147,9 @@ async def test_a_disk_that_is_full_now_and_then_and_a_stream_that_fails_lose_not
         ("u", b"\xff no JSON", "no InteractionRecorded: payload"),
         ("u", b"{}", "no InteractionRecorded: event_id: Field required"),
         ("other", None, "it is another user's"),
+        ("u", b"\xff" * 200_000, "(the first 100000 of 200000 bytes)"),
     ],
-    ids=["no json", "no event", "another user's"],
+    ids=["no json", "no event", "another user's", "too long"],
 )
 async def test_poison_is_a_dead_letter_and_others_go_on(
     world: World, clock: ManualClock, eventually: Eventually, key: str, payload: bytes | None, reason: str
@@ -204,7 +205,7 @@ async def test_an_hour_without_any_event_ends_what_waits_and_writes_nothing_more
     assert world.metric("rankgr_samples_watermark_age_seconds") >= 0
 
 
-async def test_the_loop_waits_for_events_instead_of_turning(world: World, clock: ManualClock) -> None:
+async def test_the_loop_waits_for_events_instead_of_turning(world: World) -> None:
     async with world.running() as topics:
         turns = 0
         for _ in range(200):
@@ -212,6 +213,26 @@ async def test_the_loop_waits_for_events_instead_of_turning(world: World, clock:
             await asyncio.sleep(0)
             turns += topics.sessions.kept is not before
         assert turns <= 2
+
+
+async def test_an_event_of_a_far_future_is_buried_and_a_near_one_moves_nobody_s_time(
+    world: World, clock: ManualClock, eventually: Eventually
+) -> None:
+    async with world.running() as topics:
+        far, near = BEGAN_MS + 3_700_000, BEGAN_MS + 3_500_000
+        await publish(
+            world.stream, [interaction("u", 1, far), interaction("u", 2, near), interaction("u", 3, BEGAN_MS)]
+        )
+
+        async def buried() -> bool:
+            return len(await world.stream.dead_letters(9)) == 1
+
+        await eventually(buried)
+        marks = topics.sessions.memory.watermark.marks()
+        assert marks["interactions", "0"] == BEGAN_MS
+        await until_silent(world, clock, 2, eventually)
+    [letter] = [DeadLetter.model_validate_json(one) for one in await world.stream.dead_letters(9)]
+    assert letter.reason == "BadMessage: InteractionRecorded happens 3700 s after its publication"
 
 
 async def test_a_flood_of_one_user_s_events_is_counted_and_others_go_on(
@@ -232,7 +253,7 @@ async def test_a_flood_of_one_user_s_events_is_counted_and_others_go_on(
         await eventually(all_taken, within_s=20.0)
         await until_silent(world, clock, 2, eventually)
     assert world.metric("rankgr_samples_events_total", topic="interactions", outcome="flood") > 5000
-    samples = {one.user_id: one for one in (await world.published()).samples.values()}
+    samples = {str(one.user_id): one for one in (await world.published()).samples.values()}
     assert samples["ann"].item_ids == (7,)
     assert len(samples["bot"].item_ids) <= 4 * RULES.session_events
 

@@ -50,7 +50,7 @@ async def publish(stream: EventStream, events: Sequence[Event]) -> None:
 
 
 def page_views(count: int, users: int, seed: int, began_ms: int = BEGAN_MS, every_ms: int = 50) -> list[Event]:
-    """Requests with a trigger and a list; exposures, some clicks and purchases, some of them late.  In order of time."""
+    """Requests with a trigger and a list; exposures, some clicks and purchases, some late.  In order of time."""
     random = Random(seed)
     events: list[Event] = []
     for number in range(count):

@@ -15,6 +15,7 @@ import torch
 
 from contracts.errors import BundleStoreDown, PointerMoved
 from model.bundle.read import Bundle, read_bundle
+from model.training.incremental.orders import LearnTheRest, give
 from services.gateways.bundle_store.port import Channel
 from services.runtime.clock import SystemClock
 from services.trainer.learn_samples import SampleMessage
@@ -132,7 +133,7 @@ def test_a_rollback_is_followed(world: World) -> None:
     trainer.learn.offer()
     world.point_to(first)
     trainer.learn.learn(messages(20, 30))
-    trainer.learn._look()
+    trainer.learn.look()
     assert trainer.learn.lineage.base == first
     assert trainer.metric("rankgr_trainer_begun_anew_total", reason="overtaken") == 1
 
@@ -143,7 +144,7 @@ def test_a_newer_catalogue_is_taken_over_and_the_weights_stay(world: World, tmp_
     before = {name: tensor.clone() for name, tensor in trainer.learner.network.state_dict().items()}
     grown = made(tmp_path / "grown", items=2)
     world.promote(grown)
-    trainer.learn._look()
+    trainer.learn.look()
     assert all(torch.equal(tensor, before[name]) for name, tensor in trainer.learner.network.state_dict().items())
     catalog = read_bundle(grown).catalog
     assert trainer.learner.catalog.version == catalog.version
@@ -200,7 +201,7 @@ def test_of_two_trainers_one_wins_and_the_other_says_so(world: World, caplog: py
     assert one.metric(PUBLICATIONS, outcome="overtaken") == 1
     assert lines(caplog, "another bundle was promoted while ours was judged")
     assert world.serving == winner
-    one.learn._look()
+    one.learn.look()
     assert one.learn.lineage.base == winner
 
 
@@ -228,9 +229,9 @@ def test_a_full_disk_costs_a_line_and_training_goes_on(world: World, caplog: pyt
     steps = trainer.learner.place.steps
     trainer.learn.learn(messages(20, 40))
     assert trainer.learner.place.steps > steps
-    assert not trainer.learn._is_due(world.clock.monotonic_s())
+    assert not trainer.learn.is_due(world.clock.monotonic_s())
     world.clock.advance(5)
-    assert trainer.learn._is_due(world.clock.monotonic_s())
+    assert trainer.learn.is_due(world.clock.monotonic_s())
     trainer.learn.offer()
     assert world.serving != first
 
@@ -245,7 +246,7 @@ def test_a_store_that_is_down_costs_a_line_and_training_goes_on(
     with pytest.raises(BundleStoreDown):
         world.store.moves(Channel.LATEST)
     for _ in range(3):
-        trainer.learn._look()
+        trainer.learn.look()
     assert len(lines(caplog, "without knowing what serves")) == 1
     trainer.learn.offer()
     assert len(lines(caplog, "not published, tried again in")) == 1
@@ -295,9 +296,7 @@ def test_a_kill_in_the_middle_of_a_publication_leaves_the_same_weights(world: Wo
     # Killed here: it had said that it would learn from the rest, and may have done it.
     again = world.trainer("whole")
     again.learn(Ready())
-    from model.training.incremental.orders import LearnTheRest
-
-    whole.learn._do(LearnTheRest())
+    give(whole.learner, LearnTheRest())
     ours, theirs = again.learner.network.state_dict(), whole.learner.network.state_dict()
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     assert not again.learner.place.partial
@@ -314,7 +313,7 @@ def test_who_was_killed_after_a_promotion_knows_its_own_weights_again(
     one.learn.publish.promote(one.learner, one.learn.lineage)
     again = world.trainer()
     assert again.learn.lineage.base != world.serving
-    again.learn._look()
+    again.learn.look()
     assert again.learn.lineage.base == world.serving
     assert not lines(caplog, "training begins again")
     assert again.learner.place.steps_since_anew == one.learner.place.steps_since_anew > 0

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.bench.train_stream.main import run
+from services.bench.train_stream.main import Size, run
 
 
 @pytest.mark.heavy
 def test_every_figure_is_there() -> None:
-    outcome = run("micro", users=60, items=80, samples=100, release="test", started=datetime.now(UTC))
+    outcome = run(Size("micro", 60, 80, samples=100, batch_samples=16), "test", datetime.now(UTC))
     one = outcome.measured
     assert one.samples == 100
     assert 0 < one.learnt <= 100 + 64
