@@ -62,6 +62,11 @@ class Watermark(Generic[Part]):
         self._silent_since_ms.pop(part, None)
         self._idle.discard(part)
 
+    def forget(self, part: Part) -> None:
+        """It is no more: nobody waits for it."""
+        self.away(part)
+        self._newest.pop(part, None)
+
     def advance(self, now_ms: int) -> int:
         """Where event time is now.  `now_ms` is wall time, which counts only where every part is idle."""
         awake = [newest for part, newest in self._newest.items() if part not in self._idle]

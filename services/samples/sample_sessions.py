@@ -192,7 +192,11 @@ class SampleSessions:
             return
         for part in one.parts:
             watermark.add((one.topic, part))
-        self._known_topics.add(one.topic)
+        if one.topic not in self._known_topics:
+            # A topic that was made anew may have fewer parts than the last process knew.
+            for gone in [known for known in watermark.marks() if known[0] == one.topic and known[1] not in one.parts]:
+                watermark.forget(gone)
+            self._known_topics.add(one.topic)
         brought = self._move(one.topic, one.batch.messages)
         for part in one.batch.ended - brought:
             watermark.silent((one.topic, part), round(self.clock.monotonic_s() * 1000))

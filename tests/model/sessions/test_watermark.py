@@ -69,6 +69,15 @@ def test_it_goes_on_from_what_was_kept() -> None:
     assert again.advance(0) == 990
 
 
+def test_a_part_that_is_no_more_holds_up_nobody() -> None:
+    made = watermark()
+    made.saw("a", 1000)
+    assert made.advance(5000) == 0
+    made.forget("b")
+    assert made.advance(5000) == 990
+    assert made.marks() == {"a": 1000}
+
+
 def test_a_part_that_cannot_be_read_holds_event_time_up_however_long_it_was_silent_before() -> None:
     made = watermark()
     for part in "ab":

@@ -14,7 +14,7 @@ from contracts.messages import DeadLetter, InteractionRecorded, SessionSampled, 
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.join_state.in_memory import MemoryJoinState
-from services.gateways.join_state.port import Step
+from services.gateways.join_state.port import Mark, Step
 from services.runtime.clock import ManualClock
 from services.samples.incoming import Event, Share, time_of
 from tests.model.sessions.happenings import seen
@@ -166,6 +166,17 @@ async def test_poison_is_a_dead_letter_and_others_go_on(
     assert world.metric("rankgr_samples_events_total", topic="interactions", outcome="refused") == 1
     [sample] = (await world.published()).samples.values()
     assert sample.item_ids == (7,)
+
+
+async def test_a_part_that_the_topic_no_longer_has_holds_up_nobody(
+    world: World, clock: ManualClock, eventually: Eventually
+) -> None:
+    await world.state.begin("share 0-of-1")
+    await world.state.keep(Step([], {(Topic.INTERACTIONS, "7"): Mark("12", BEGAN_MS - 9000)}, BEGAN_MS - 10_000, []), 1)
+    await world.state.close()
+    async with world.running():
+        await publish(world.stream, [interaction("u", 7, BEGAN_MS)])
+        await until_silent(world, clock, 1, eventually)
 
 
 class CountingState(MemoryJoinState):
