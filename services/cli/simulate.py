@@ -22,13 +22,13 @@ def simulate() -> None:
 
 @app.command("drift")
 def drift(
-    users: Annotated[int, typer.Option(min=1, help="Shoppers; each comes once a period at most.")] = 1000,
-    items: Annotated[int, typer.Option(min=20, help="Of the marketplace, those to come included.")] = 300,
-    requests: Annotated[int, typer.Option(min=1, help="In a period.")] = 600,
+    users: Annotated[int, typer.Option(min=1, help="Shoppers; each comes once a period at most.")] = 600,
+    items: Annotated[int, typer.Option(min=20, help="Of the marketplace, those to come included.")] = 240,
+    requests: Annotated[int, typer.Option(min=1, help="In a period.")] = 400,
     before: Annotated[int, typer.Option(min=1, help="Periods before tastes change.")] = 2,
     after: Annotated[int, typer.Option(min=1, help="Periods from the change on.")] = 5,
     page: Annotated[int, typer.Option(min=1, max=100, help="Items shown for a request.")] = 10,
-    tokens: Annotated[int, typer.Option(min=1, help="Training budget of each bundle.")] = 1_200_000,
+    tokens: Annotated[int, typer.Option(min=1, help="Training budget of each bundle.")] = 400_000,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the marketplace and the models.")] = 0,
     update_every: Annotated[float, typer.Option(min=5.0, help="Seconds between publications, on processes.")] = 30.0,
     learning_rate: Annotated[float | None, typer.Option(help="Default: the trainer's.")] = None,

@@ -1,4 +1,4 @@
-"""A stack of real processes for each arm: what `rankgr up` starts, with samples and trainer for the arm that learns.
+"""A stack of real processes for each arm: what `rankgr up` starts, with its trainer for the arm that learns.
 
 Time is compressed by settings alone: a session's window is seconds instead of minutes, a publication is due every
 period instead of every hour.
@@ -6,21 +6,17 @@ period instead of every hour.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.bundles.promote import PromoteBundle
 from services.gateways.bundle_store.chosen import open_bundle_store
-from services.local.children import Child
-from services.local.embedded_servers import EmbeddedServers, embedded_servers
-from services.local.readiness import wait_ready
-from services.local.stack import READY_WITHIN_S, run_stack
+from services.local.embedded_servers import embedded_servers
+from services.local.stack import run_stack
 from services.runtime.clock import Clock
-from services.runtime.embedded_redis import free_port
 from services.simulate.arm import Arm, Name, Past
 from services.simulate.on_stack import StackArm
 from services.simulate.updates import AwaitUpdate
@@ -53,16 +49,13 @@ class Stacks:
         """
         place, learns = self.place / name.value, name is Name.UPDATES
         store = place / "store"
-        with embedded_servers(place / "servers") as servers, _told(self._settings(place, servers, learns)):
+        with embedded_servers(place / "servers") as servers, _told(self._settings(place, learns)):
             if learns:
                 PromoteBundle(open_bundle_store(str(store)), self.clock, BY, keep=10)(bundle)
-            async with AsyncExitStack() as ending:
-                learns_in = str(store) if learns else ""
-                running = run_stack(bundle, servers, self.clock, self.say, learns_in=learns_in)
-                stack = await ending.enter_async_context(running)
+            learns_in = str(store) if learns else ""
+            async with run_stack(bundle, servers, self.clock, self.say, learns_in=learns_in) as stack:
                 updated = None
                 if learns:
-                    await self._samples(ending, stack.urls)
                     updated = AwaitUpdate(
                         store=open_bundle_store(str(store)),
                         engine_url=stack.urls["engine"],
@@ -82,21 +75,27 @@ class Stacks:
                     updated=updated,
                 )
 
-    def _settings(self, place: Path, servers: EmbeddedServers, learns: bool) -> dict[str, str]:
+    def _settings(self, place: Path, learns: bool) -> dict[str, str]:
         """Variables of this arm's processes."""
         ports = ("TRIGGER", "HISTORY", "RETRIEVAL", "ENGINE", "PRECOMPUTE", "SAMPLES", "TRAINER")
         told = {f"RANKGR_{name}_PORT": "0" for name in ports}
-        told |= {"RANKGR_TRIGGER_USER_PER_S": "0", "RANKGR_RETRIEVAL_OLD_LISTS_S": "0"}
+        told |= {
+            "RANKGR_TRIGGER_USER_PER_S": "0",
+            "RANKGR_RETRIEVAL_OLD_LISTS_S": "0",
+            # Whatever else the environment serves from or publishes to is none of this run's business.
+            "RANKGR_BUNDLE_STORE": "",
+            "RANKGR_KAFKA_BOOTSTRAP": "",
+            "RANKGR_SAMPLES_STATE": str(place / "samples.sqlite"),
+            "RANKGR_TRAINER_STATE": str(place / "trainer"),
+        }
         if not learns:
             return told
-        told |= servers.told() | {
+        told |= {
             "RANKGR_BUNDLE_POLL_S": "0.25",
-            "RANKGR_SAMPLES_STATE": str(place / "samples.sqlite"),
             "RANKGR_SAMPLES_WINDOW_S": str(WINDOW_S),
             "RANKGR_SAMPLES_GAP_S": str(WINDOW_S),
             "RANKGR_SAMPLES_LATENESS_S": str(LATENESS_S),
             "RANKGR_SAMPLES_IDLE_S": str(IDLE_S),
-            "RANKGR_TRAINER_STATE": str(place / "trainer"),
             "RANKGR_TRAINER_PUBLISH_EVERY_S": str(self.update_every_s),
             # What is an hour elsewhere is a period here.
             "RANKGR_TRAINER_HELD_OUT_S": str(self.update_every_s),
@@ -104,19 +103,6 @@ class Stacks:
             "RANKGR_TRAINER_THREADS": "1",
         }
         return told | {f"RANKGR_TRAINER_{name.upper()}": str(value) for name, value in self.trainer.items()}
-
-    async def _samples(self, ending: AsyncExitStack, urls: dict[str, str]) -> None:
-        """The samples process beside the stack, ready, where the stack has none."""
-        if "samples" in urls:
-            return
-        port = free_port()
-        child = Child("samples", {"RANKGR_SAMPLES_PORT": str(port)}, self.clock, self.say)
-        ending.push_async_callback(child.stop)
-        await child.start()
-        watching = asyncio.ensure_future(child.watch())
-        ending.callback(watching.cancel)
-        urls["samples"] = f"http://127.0.0.1:{port}"
-        await wait_ready({"samples": urls["samples"]}, READY_WITHIN_S)
 
 
 @contextmanager
