@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,8 +31,11 @@ def save_checkpoint(directory: Path, number: int, fill: Callable[[Path], None]) 
         before = checkpoints_in(directory)
         shutil.rmtree(directory / name, ignore_errors=True)
         os.replace(partial, directory / name)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, SafetensorError):
+            # How safetensors says that the disk refuses.
+            raise OSError(f"cannot write {directory / name}: {error}") from error
         raise
     for old in before:
         if old.name != name:

@@ -19,7 +19,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from contracts.errors import BadConfig
-from model.training.checkpoints import Tensors, checkpoints_in, newest_checkpoint, save_checkpoint, save_tensors
+from model.training.checkpoints import (
+    Tensors,
+    checkpoints_in,
+    newest_checkpoint,
+    save_checkpoint,
+    save_tensors,
+    sweep_checkpoints,
+)
 
 LOG_FILE = "steps.jsonl"
 _NETWORK, _OPTIMISER, _BEST, _STATE = "network.safetensors", "optimiser.safetensors", "best.safetensors", "state.json"
@@ -72,11 +79,16 @@ class RunDirectory:
             self.clear()
         elif not resume:
             raise BadConfig(f"{self.path} holds an interrupted run: go on with --resume, or begin anew with --force")
-        elif self._state(newest)["identity"] != self.identity:
+        elif not self.resumable():
             raise BadConfig(
                 f"{self.path} holds a run of another configuration, data or seed: begin anew with --force, not --resume"
             )
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def resumable(self) -> bool:
+        """Whether an interrupted run of just this is there.  Raises BadConfig for a damaged checkpoint."""
+        newest = newest_checkpoint(self.path)
+        return newest is not None and self._state(newest)["identity"] == self.identity
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write, then rename, then drop the one before.  Raises OSError; what was there is then still there."""
@@ -114,12 +126,12 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what earlier runs left: nothing else in the directory is touched."""
-        for path in checkpoints_in(self.path):
-            shutil.rmtree(path)
+        self.done()
         (self.path / LOG_FILE).unlink(missing_ok=True)
 
     def done(self) -> None:
-        """The bundle is written: checkpoints have had their day, the log stays."""
+        """The bundle is written: checkpoints have had their day, and so has what a kill left of one; the log stays."""
+        sweep_checkpoints(self.path)
         for path in checkpoints_in(self.path):
             shutil.rmtree(path)
 

@@ -15,7 +15,10 @@ PACKED = "application/vnd.rankgr.packed"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`words` start the server; PORT, REDIS and so on are filled in.  `rates`: fixed ones are run too."""
+    """`words` start the server; PORT, REDIS and so on are filled in.  `rates`: fixed ones are run too.
+
+    `paced_as`: the rates are shares of another case's saturation, where that was measured in the same run.
+    """
 
     name: str
     words: tuple[str, ...]
@@ -23,6 +26,7 @@ class Case:
     told: Mapping[str, str] = field(default_factory=dict)
     ready: str = "/readyz"
     rates: bool = True
+    paced_as: str = ""
     kafka: bool = False
 
 
@@ -53,11 +57,14 @@ _RETRIEVAL = {"RANKGR_RETRIEVAL_PORT": "PORT", "RANKGR_REDIS_URL": "REDIS", "RAN
 _TRIGGER = {"RANKGR_TRIGGER_PORT": "PORT", "RANKGR_REDIS_URL": "REDIS", "RANKGR_STREAM_REDIS_URL": "STREAM"}
 # A few users stand for very many: none of them is held back.
 _TRIGGER["RANKGR_TRIGGER_USER_PER_S"] = "0"
+_EMPTY = ("-m", "services.bench.online.empty_route", "PORT")
 _PLAIN = ("-m", "services.bench.online.plain", "PORT", "REDIS")
 
 CASES: tuple[Case, ...] = (
-    Case("empty_route", ("-m", "services.bench.online.empty_route", "PORT"), _empty, ready="/", rates=False),
+    Case("empty_route", _EMPTY, _empty, ready="/", rates=False),
     Case("retrieve_page50", RETRIEVE, _pages(f"limit=50&request_id={REQUEST}"), _RETRIEVAL),
+    # What generator and machine take by themselves at the rates of the pages: no page's p99 can be lower.
+    Case("empty_at_page50", _EMPTY, _empty, ready="/", paced_as="retrieve_page50"),
     Case("retrieve_full", RETRIEVE, _pages(f"limit=1400&request_id={REQUEST}", PACKED), _RETRIEVAL),
     Case("retrieve_full_json", RETRIEVE, _pages(f"limit=1400&request_id={REQUEST}"), _RETRIEVAL),
     Case("plain_page50", _PLAIN, _pages("limit=50"), ready="/retrieve/0"),

@@ -63,6 +63,10 @@ class Outcome:
     overload: list[Load] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
+    def saturation_of(self, case: str) -> float | None:
+        """Answers a second; None: it was not measured."""
+        return next((row.rps for row in self.rows if row.case == case and row.rate == SATURATION), None)
+
     def content(self) -> dict[str, object]:
         """For --json."""
         return {

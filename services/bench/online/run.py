@@ -104,9 +104,10 @@ class OnlineBench:
                     note=note,
                 )
             )
+            paced_by = outcome.saturation_of(case.paced_as) or found.rps
             for share in SHARES if case.rates else ():
                 self.say(f"{case.name}: {share:.0%} of saturation")
-                outcome.rows.append(self._at_rate(case.name, served, requests, share, found.rps))
+                outcome.rows.append(self._at_rate(case.name, served, requests, share, paced_by))
             if case.name == OVERLOADED and self.length.overload_s > 0:
                 self._overload(served, requests, found.rps, outcome)
 
