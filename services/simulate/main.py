@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from contracts.progress import Progress
@@ -22,7 +23,6 @@ from services.bench.engine.machine import machine_of
 from services.runtime.clock import SystemClock
 from services.simulate.arm import Arm, Name, Past, past_of
 from services.simulate.bundles import PRESET, built
-from services.simulate.figure import draw
 from services.simulate.in_process import InProcessArm, Terms
 from services.simulate.measure import Asked, measure
 from services.simulate.report import Report
@@ -130,11 +130,15 @@ def run(options: Options, started: datetime, progress: Progress, say: Callable[[
 
 
 def write(report: Report, directory: Path) -> list[Path]:
-    """result.json, table.md, drift.svg.  Raises OSError."""
+    """result.json, table.md, drift.svg; which were written.  Without matplotlib there is no figure.  Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     result, table = directory / "result.json", directory / "table.md"
     result.write_text(json.dumps(report.content(), indent=1) + "\n")
     table.write_text(report.page() + "\n")
+    if find_spec("matplotlib") is None:
+        return [result, table]
+    from services.simulate.figure import draw
+
     where = "in one process" if report.run["in_process"] else "on real processes"
     title = f"Tastes change before period {report.run['before']}; {report.run['requests']} requests a period, {where}"
     return [result, table, draw(report.outcome, int(report.run["before"]), title, directory)]
