@@ -60,7 +60,13 @@ class LocalStack:
 
 @asynccontextmanager
 async def run_stack(
-    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None], *, learns_in: str = ""
+    bundle: Path,
+    servers: EmbeddedServers,
+    clock: Clock,
+    say: Callable[[str], None],
+    *,
+    learns_in: str = "",
+    ready_within_s: float = READY_WITHIN_S,
 ) -> AsyncIterator[LocalStack]:
     """Everything up and ready inside the block; leaving it drains and ends everything but the servers.
 
@@ -93,7 +99,7 @@ async def run_stack(
             watched.append(asyncio.ensure_future(child.watch()))
         watched += [asyncio.ensure_future(server.watch(say)) for server in (servers.cache, servers.stream)]
         failed = asyncio.ensure_future(_first_end(watched))
-        ready = asyncio.ensure_future(wait_ready(urls, READY_WITHIN_S))
+        ready = asyncio.ensure_future(wait_ready(urls, ready_within_s))
         ending.push_async_callback(_cancel, [ready, failed, *watched[1:]])
         await asyncio.wait([ready, failed], return_when=asyncio.FIRST_COMPLETED)
         for early in (failed, ready):

@@ -24,6 +24,8 @@ from services.simulate.updates import AwaitUpdate
 WINDOW_S, LATENESS_S, IDLE_S = 4.0, 0.5, 1.0
 # Behind the last deed: its session's window, event time that goes on by the clock, a turn and a step.
 SETTLE_S = WINDOW_S + LATENESS_S + IDLE_S + 1.5
+# A run takes minutes: on a busy machine a start may take some of them.
+READY_WITHIN_S = 300.0
 # A swap, and the look of the next period's first request.
 SWAP_S = 3.0
 BY = "rankgr simulate drift"
@@ -53,7 +55,10 @@ class Stacks:
             if learns:
                 PromoteBundle(open_bundle_store(str(store)), self.clock, BY, keep=10)(bundle)
             learns_in = str(store) if learns else ""
-            async with run_stack(bundle, servers, self.clock, self.say, learns_in=learns_in) as stack:
+            running = run_stack(
+                bundle, servers, self.clock, self.say, learns_in=learns_in, ready_within_s=READY_WITHIN_S
+            )
+            async with running as stack:
                 updated = None
                 if learns:
                     updated = AwaitUpdate(
