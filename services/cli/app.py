@@ -28,6 +28,7 @@ from services.cli import (
     recommend,
     serve,
     sid,
+    simulate,
     topics,
     train,
     up,
@@ -60,6 +61,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
+app.add_typer(simulate.app, name="simulate")
 
 
 def _show_version(wanted: bool) -> None:

@@ -35,9 +35,8 @@ from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
 
-READY_WITHIN_S = 60.0
-# A process that loads torch beside one that does.
-LEARNING_READY_WITHIN_S = 180.0
+# A trainer that loads beside all the others on two busy cores takes a minute or two.
+READY_WITHIN_S = 180.0
 LIGHT: dict[str, type[ProcessSettings]] = {
     "trigger": TriggerSettings,
     "history": HistorySettings,
@@ -62,7 +61,13 @@ class LocalStack:
 
 @asynccontextmanager
 async def run_stack(
-    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None], *, learns_in: str = ""
+    bundle: Path,
+    servers: EmbeddedServers,
+    clock: Clock,
+    say: Callable[[str], None],
+    *,
+    learns_in: str = "",
+    ready_within_s: float = READY_WITHIN_S,
 ) -> AsyncIterator[LocalStack]:
     """Everything up and ready inside the block; leaving it drains and ends everything but the servers.
 
@@ -95,7 +100,7 @@ async def run_stack(
             watched.append(asyncio.ensure_future(child.watch()))
         watched += [asyncio.ensure_future(server.watch(say)) for server in (servers.cache, servers.stream)]
         failed = asyncio.ensure_future(_first_end(watched))
-        ready = asyncio.ensure_future(wait_ready(urls, LEARNING_READY_WITHIN_S if learns_in else READY_WITHIN_S))
+        ready = asyncio.ensure_future(wait_ready(urls, ready_within_s))
         ending.push_async_callback(_cancel, [ready, failed, *watched[1:]])
         await asyncio.wait([ready, failed], return_when=asyncio.FIRST_COMPLETED)
         for early in (failed, ready):

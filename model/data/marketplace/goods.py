@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.data.arrays import Float64, Int64
+from model.data.arrays import Bool, Float64, Int64
 from model.data.items import ItemTable
 from model.data.marketplace.config import MarketplaceConfig
 from model.data.marketplace.words import DEPARTMENTS, Department, Shelf
@@ -40,6 +40,27 @@ class Goods:
     popularity_N: Float64
     """Chance of being shown for its popularity; sums to 1."""
     table: ItemTable
+
+    def only(self, kept_N: Bool) -> Goods:
+        """These items alone, under their own ids; popularity sums to 1 again."""
+        table, rows = self.table, np.flatnonzero(kept_N).tolist()
+        popularity_N = self.popularity_N[kept_N]
+        return Goods(
+            shelf_N=self.shelf_N[kept_N],
+            kind_N=self.kind_N[kept_N],
+            brand_N=self.brand_N[kept_N],
+            tier_N=self.tier_N[kept_N],
+            appeal_N=self.appeal_N[kept_N],
+            popularity_N=popularity_N / popularity_N.sum(),
+            table=ItemTable(
+                table.item_id[kept_N],
+                tuple(table.title[row] for row in rows),
+                tuple(table.text[row] for row in rows),
+                tuple(table.brand[row] for row in rows),
+                tuple(table.categories[row] for row in rows),
+                None if table.price is None else table.price[kept_N],
+            ),
+        )
 
 
 def department_of_shelf() -> Int64:

@@ -71,10 +71,16 @@ def lay_out(
 
 def respond(attraction_UL: Float32, taste: TasteConfig, rng: np.random.Generator) -> tuple[Bool, Bool]:
     """Which shown items are clicked and which of those bought, Bool [U, L] each, from their attraction."""
-    log_odds_UL = attraction_UL.astype(np.float64)
-    clicked_UL = rng.random(attraction_UL.shape) < _sigmoid(log_odds_UL + taste.click_bias)
-    would_buy_UL = rng.random(attraction_UL.shape) < _sigmoid(log_odds_UL / 2 + taste.purchase_bias)
+    click_UL, purchase_UL = response_chances(attraction_UL, taste)
+    clicked_UL = rng.random(attraction_UL.shape) < click_UL
+    would_buy_UL = rng.random(attraction_UL.shape) < purchase_UL
     return clicked_UL, clicked_UL & would_buy_UL
+
+
+def response_chances(attraction: Float32, taste: TasteConfig) -> tuple[Float64, Float64]:
+    """Chance of a click on a shown item, and of a purchase once it is clicked; arrays of the attraction's shape."""
+    log_odds = attraction.astype(np.float64)
+    return _sigmoid(log_odds + taste.click_bias), _sigmoid(log_odds / 2 + taste.purchase_bias)
 
 
 def _gumbel(shape: tuple[int, ...], rng: np.random.Generator) -> Float32:

@@ -7,7 +7,8 @@ Born from a config and a generator, moved from request to request by `next_inten
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -48,6 +49,18 @@ class Shoppers:
             self.shelf_U[rows],
             self.kind_U[rows],
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Shoppers]) -> Shoppers:
+        """All of them, one group behind the other."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
+
+    def with_rows(self, rows: Int64, moved: Shoppers) -> Shoppers:
+        """The same shoppers, those of `rows` as they stand in `moved`, in this order."""
+        whole = [getattr(self, column.name).copy() for column in fields(self)]
+        for array, column in zip(whole, fields(self), strict=True):
+            array[rows] = getattr(moved, column.name)
+        return Shoppers(*whole)
 
 
 def invite(users: int, taste: TasteConfig, rng: np.random.Generator) -> Shoppers:
