@@ -47,7 +47,7 @@ def bundle(tmp_path: Path) -> Path:
 def test_an_items_text_gives_the_codes_it_had_before_collisions_were_settled(bundle: Path) -> None:
     """Also its co-occurrence comes out of the text: that of the item with the very same one."""
     data = market()
-    made = make_semantic_ids(data, SidSettings(level_sizes=(32, 32), dims=16))
+    made = make_semantic_ids(data, SidSettings(level_sizes=(8, 8), cap=2, dims=16))
     directory = write(made.sids, bundle.with_name("other"))
     # An item that stands in a history beside no other has no co-occurrence of its own.
     seen = np.flatnonzero(made.features_ND[:, -made.sids.features.history_dims :].any(axis=1))
