@@ -21,8 +21,8 @@ Float16s = npt.NDArray[np.float16]
 # Each costs room in the bundle, and those that few histories have say least.
 MOST_KEPT = 2**16
 ASKED = 10
-# Against the division by zero; an item of the very same text then outweighs all others a thousandfold.
-CLOSEST = 1e-3
+# Against the division by zero; and texts nearer to each other than this are one text.
+CLOSEST = 1e-5
 ROWS_AT_ONCE = 256
 NEIGHBOURS = ("neighbours.text", "neighbours.history")
 
@@ -49,11 +49,12 @@ class TextNeighbours:
         found_KH = np.zeros((len(text_KT), self.history.shape[1]), np.float32)
         if not len(self.text):
             return found_KH
-        kept_PT, history_PH = self.text.astype(np.float32), self.history.astype(np.float32)
+        kept_PT, history_PH = unit_rows(self.text.astype(np.float32)), self.history.astype(np.float32)
         for first in range(0, len(text_KT), ROWS_AT_ONCE):
             rows = slice(first, first + ROWS_AT_ONCE)
-            # Rounded like those that are kept: equal texts are then equal here.
-            cosine_kP = text_KT[rows].astype(np.float16).astype(np.float32) @ kept_PT.T
+            # Rounded like those that are kept: equal texts then have a cosine of one.
+            asked_kT = unit_rows(text_KT[rows].astype(np.float16).astype(np.float32))
+            cosine_kP = asked_kT @ kept_PT.T
             near_kA = np.argsort(-cosine_kP, axis=1, kind="stable")[:, :ASKED]
             far_kA = np.maximum(1 - np.take_along_axis(cosine_kP, near_kA, axis=1), 0) + CLOSEST
             found_KH[rows] = np.einsum("ka,kah->kh", far_kA**-2, history_PH[near_kA])
