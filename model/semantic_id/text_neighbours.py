@@ -1,7 +1,7 @@
 """What stands in for the co-occurrence of an item that no history has yet: that of the items with the likest texts.
 
-Fitted with the features, and kept with them for new items.  Without it a new item has no co-occurrence at all, and lands
-among the codes of items that nobody ever saw together with another: codes that no training has taught.
+Fitted with the features, and kept with them for new items.  Without it a new item has no co-occurrence at all, and
+lands among the codes of items that nobody ever saw together with another: codes that no training has taught.
 """
 
 from __future__ import annotations
