@@ -1,7 +1,7 @@
-"""Items that are to join a catalogue, as a file gives them: JSON lines, CSV or Parquet, by the columns of items.parquet.
+"""Items that are to join a catalogue, as a file gives them: JSON lines, CSV or Parquet, with items.parquet's columns.
 
-Called by whoever changes a catalogue.  Unlike the readers of data sets it names every bad row, so that the good ones may
-be taken without them.
+Called by whoever changes a catalogue.  Unlike the readers of data sets it names every bad row, so that the good ones
+may be taken without them.
 """
 
 from __future__ import annotations
@@ -139,20 +139,17 @@ def _item(where: str, row: Mapping[str, object]) -> NewItem | str:
         return "item_id is missing"
     if type(item_id) is not int or not 0 <= item_id <= LARGEST_ID:
         return f"item_id must be an integer from 0 to 2^63 - 1, is {_short(item_id)}"
-    if price is not None:
-        if type(price) not in (int, float):
-            return f"price must be a number, is {_short(price)}"
-        price = float(str(price))
-        if not math.isfinite(price) or price < 0:
-            return f"price must be a number from 0 on, is {price}"
+    if price is not None and (type(price) not in (int, float) or not 0 <= float(str(price)) < math.inf):
+        return f"price must be a number from 0 on, is {_short(price)}"
     if isinstance(path, list) and all(isinstance(part, str) for part in path):
         path = " > ".join(part for part in path if part)
-    texts = {name: row.get(name) for name in ("title", "text", "brand")} | {"categories": path}
-    for name, text in texts.items():
+    texts = [row.get("text"), row.get("title"), path, row.get("brand")]
+    for name, text in zip(("text", "title", "categories", "brand"), texts, strict=True):
         if text is not None and not isinstance(text, str):
             return f"{name} must be a string, is {_short(text)}"
-    title, text, brand, categories = (str(texts[name] or "") for name in ("title", "text", "brand", "categories"))
-    return NewItem(where, item_id, title, feature_text(text, title, categories, brand), price)
+    own, title, categories, brand = (str(text or "") for text in texts)
+    cost = None if price is None else float(str(price))
+    return NewItem(where, item_id, title, feature_text(own, title, categories, brand), cost)
 
 
 def _short(value: object) -> str:

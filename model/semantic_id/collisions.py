@@ -1,7 +1,7 @@
 """Move items out of crowded semantic ids until none holds more than a cap, in the manner of FORGE.
 
-Called when a bundle is built, and when items join its catalogue.  Prefixes stay semantic: an item leaves its prefix only
-when that is full.
+Called when a bundle is built, and when items join its catalogue.  Prefixes stay semantic: an item leaves its prefix
+only when that is full.
 """
 
 # Shapes: N items, T items that are there already, D dimensions, M levels, V codes of a level, K items in question.

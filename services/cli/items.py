@@ -1,5 +1,5 @@
-"""`rankgr items`: items join the served catalogue or leave it, by way of the bundle store; or they leave every list of the
-running stack at once, and come back, by way of its Redis.
+"""`rankgr items`: items join the served catalogue or leave it, by way of the bundle store; or they leave every list of
+the running stack at once, and come back, by way of its Redis.
 """
 
 from __future__ import annotations
