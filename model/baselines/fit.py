@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
@@ -12,15 +12,18 @@ from contracts.behaviors import Level
 from contracts.progress import Progress
 from model.baselines.item_to_item import PRIOR_USERS, RECENCY, ItemToItem, cooccurrence, returns_often, transitions
 from model.baselines.popular import PopularItems
-from model.baselines.sasrec import SasRecConfig, fit_sasrec
+from model.baselines.sasrec import SasRec, SasRecConfig, fit_sasrec, has_successions
 from model.baselines.train_rows import TrainRows
 from model.data.data_set import DataSet
+from model.data.hold_out import hold_out_last
 from model.data.log import Split
 from model.data.timelines import HeldOut, held_out
 from model.evaluation.recommender import Recommender
 
 # Enough users to tell one epoch of SASRec from the next.
 VALIDATION_USERS = 3000
+# Where users come back, the first places are found within two epochs; what lies behind them takes a few more.
+LENT_STOP_ON = "HR@20"
 
 
 class Method(StrEnum):
@@ -58,6 +61,8 @@ class BaselineConfig:
 def fit_baseline(method: Method, data: DataSet, config: BaselineConfig, progress: Progress) -> Recommender:
     """Fit on training rows alone; validation rows stop SASRec's training and do no more.
 
+    A log without validation rows is asked on its users' last training requests how many epochs SASRec needs, and all
+    training rows are then learnt from for so many.
     Raises BadDataSet where the log has nothing to fit on.
     """
     rows = TrainRows.of(data, config.history_level)
@@ -69,9 +74,21 @@ def fit_baseline(method: Method, data: DataSet, config: BaselineConfig, progress
         Method.TRANSITIONS: lambda: ItemToItem(
             rows, transitions(rows), config.longest, recency=RECENCY, repeats_first=returns_often(rows)
         ),
-        Method.SASREC: lambda: fit_sasrec(rows, _validation(data, config), config.sasrec, config.longest, progress),
+        Method.SASREC: lambda: _sasrec(rows, data, config, progress),
     }
     return fits[method]()
+
+
+def _sasrec(rows: TrainRows, data: DataSet, config: BaselineConfig, progress: Progress) -> SasRec:
+    validation, chosen = _validation(data, config), config.sasrec
+    if not validation:
+        lent = hold_out_last(data)
+        left = TrainRows.of(lent, config.history_level)
+        # Where what is left shows no order, nobody says when to stop.
+        if (asked := _validation(lent, config)) and has_successions(left):
+            counted = replace(chosen, stop_on=LENT_STOP_ON)
+            chosen = replace(chosen, epochs=fit_sasrec(left, asked, counted, config.longest, progress).epochs)
+    return fit_sasrec(rows, validation, chosen, config.longest, progress)
 
 
 def _validation(data: DataSet, config: BaselineConfig) -> Sequence[HeldOut]:

@@ -3,12 +3,13 @@
 The strong plain sequence model; it knows nothing of texts, levels or semantic ids.
 """
 
-# Shapes: B users, T events (padded behind), D width, V items, P positions with a next item.
+# Shapes: B users, T events (padded behind, 0 in front where nothing was before), D width, V items, P positions with a
+# next item.
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,13 +28,15 @@ from model.network.dropout import Dropout
 from model.training.kept_memory import freed_memory_kept
 
 INITIAL_SPREAD = 0.02
-# Validation looks at the metric that is reported for the smallest list of interest.
-STOP_ON = "NDCG@10"
 
 
 @dataclass(frozen=True, slots=True)
 class SasRecConfig:
-    """Width, depth and budget.  `patience`: epochs without a better validation before the best weights are taken."""
+    """Width, depth and budget.
+
+    length: events that a state sees at most.  patience: epochs without a better validation before the best weights are
+    taken.  stop_on: the metric that validation looks at, NDCG@10 as the protocols of such logs have it.
+    """
 
     width: int = 128
     layers: int = 2
@@ -43,12 +46,16 @@ class SasRecConfig:
     epochs: int = 15
     patience: int = 4
     batch_events: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
+    stop_on: str = "NDCG@10"
     seed: int = 0
 
 
 class SasRecNetwork(nn.Module):
-    """Events [B, T] to states [B, T, D]; row 0 of `items` is padding, row i + 1 the item i of the vocabulary."""
+    """Events [B, T] to states [B, T, D].
+
+    Row 0 of `items` is the sign that nothing was before, and padding; row i + 1 is the item i of the vocabulary.
+    """
 
     def __init__(self, vocabulary: int, config: SasRecConfig) -> None:
         super().__init__()
@@ -112,15 +119,16 @@ class SasRec:
     rows: TrainRows
     longest: int
     length: int
+    epochs: int
+    """Epochs of training behind these weights."""
 
     def __call__(self, users: Sequence[HeldOut]) -> list[Ranking]:
         """One list each."""
-        events = [self._events(user)[-self.length :] for user in users]
+        events = [_begun(self._events(user))[-self.length :] for user in users]
         make = Lists(self.rows, self.longest)
         with torch.inference_mode():
             state_BTD = self.network(_padded(events))
-            # A history that training knows nothing of leaves the first place, which then holds padding alone.
-            last_B = torch.tensor([max(len(own) - 1, 0) for own in events])
+            last_B = torch.tensor([len(own) - 1 for own in events])
             score_BV = self.network.logits(state_BTD[torch.arange(len(events)), last_B])
             best = score_BV.topk(min(self.longest, score_BV.shape[1]), -1)
         return [
@@ -142,42 +150,61 @@ def fit_sasrec(
 
     Raises BadDataSet where no user has two events.
     """
+    if not has_successions(rows):
+        raise BadDataSet("no user has two training events: a sequence model has nothing to learn")
     vocabulary = np.unique(rows.item)
     sequences = _sequences(rows, vocabulary, config.length)
-    if not sequences:
-        raise BadDataSet("no user has two training events: a sequence model has nothing to learn")
     rng = np.random.default_rng(config.seed)
     with torch.random.fork_rng(devices=[]), freed_memory_kept():
         torch.manual_seed(config.seed)
         network = SasRecNetwork(len(vocabulary), config)
-        fitted = SasRec(network, vocabulary, rows, longest, config.length)
+        fitted = SasRec(network, vocabulary, rows, longest, config.length, config.epochs)
         optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98))
-        best, stale, kept = -1.0, 0, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        best, best_epoch, kept = -1.0, 0, _weights(network)
         progress.begin("training SASRec", config.epochs)
-        for _ in range(config.epochs):
+        for epoch in range(1, config.epochs + 1):
             loss = _epoch(network, sequences, optimiser, config, rng)
-            found = _validate(fitted, validation)
-            progress.advance(1, f"loss {loss:.3f}" + ("" if found is None else f" {STOP_ON} {found:.4f}"))
+            found = _validate(fitted, validation, config.stop_on)
+            progress.advance(1, f"loss {loss:.3f}" + ("" if found is None else f" {config.stop_on} {found:.4f}"))
             if found is None:
                 continue
             if found > best:
-                best, stale = found, 0
-                kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-                continue
-            stale += 1
-            if stale >= config.patience:
+                best, best_epoch, kept = found, epoch, _weights(network)
+            elif epoch - best_epoch >= config.patience:
                 break
         if validation:
             network.load_state_dict(kept)
+            fitted = replace(fitted, epochs=best_epoch)
         network.eval()
     return fitted
 
 
+def has_successions(rows: TrainRows) -> bool:
+    """Whether any user has two training events."""
+    return bool((np.diff(rows.user) == 0).any())
+
+
+def _weights(network: SasRecNetwork) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
 def _sequences(rows: TrainRows, vocabulary: Int64, length: int) -> list[Int64]:
-    """Per user the last `length` + 1 events, from 1; users with a single one have nothing to predict."""
+    """Per user pieces of at most `length` events, from 1, behind the event before them, or 0 where there is none.
+
+    Every training event is thus to be predicted once an epoch: a user's only one too, and those of long histories.
+    """
     code_E = np.searchsorted(vocabulary, rows.item) + 1
     starts = np.flatnonzero(np.diff(rows.user)) + 1
-    return [own[-length - 1 :] for own in np.split(code_E, starts) if len(own) > 1]
+    return [
+        begun[max(end - length, 0) : end + 1]
+        for begun in map(_begun, np.split(code_E, starts))
+        for end in range(len(begun) - 1, 0, -length)
+    ]
+
+
+def _begun(events: Int64) -> Int64:
+    """Events behind the sign that nothing was before them."""
+    return np.concatenate([np.zeros(1, np.int64), events])
 
 
 def _epoch(
@@ -203,13 +230,13 @@ def _epoch(
     return total / targets
 
 
-def _validate(fitted: SasRec, validation: Sequence[HeldOut]) -> float | None:
+def _validate(fitted: SasRec, validation: Sequence[HeldOut], metric: str) -> float | None:
     """Mean over the truths; None where there is nobody to ask."""
     if not validation:
         return None
     fitted.network.eval()
-    found = evaluate(fitted, validation, (10,), batch=256)
-    return float(np.mean([metrics[STOP_ON] for metrics in found.values()]))
+    found = evaluate(fitted, validation, (int(metric.partition("@")[2]),), batch=256)
+    return float(np.mean([metrics[metric] for metrics in found.values()]))
 
 
 def _batches(sequences: Sequence[Int64], events: int, rng: np.random.Generator) -> Iterator[list[Int64]]:

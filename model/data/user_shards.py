@@ -26,6 +26,9 @@ from model.data.read_interactions import INTERACTIONS_FILE, LOG_COLUMNS, TRACE_C
 # Events of one shard, about: some hundred bytes each while a shard is assembled.
 SHARD_EVENTS = 1_000_000
 BATCH_ROWS = 1 << 16
+# Every write is a row group, whose description its writer keeps until the end: with many shards, short ones would be
+# most of what is in memory.
+WRITTEN_ROWS = 1 << 11
 # Files that are open at once while shards are written.
 MOST_SHARDS = 512
 
@@ -90,7 +93,8 @@ def _deal(path: Path, directories: tuple[Path, ...], name: str, columns: tuple[s
         low, high = 2**62, -(2**62)
         writers: dict[int, pq.ParquetWriter] = {}
         try:
-            for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+            rows = max(BATCH_ROWS, WRITTEN_ROWS * len(directories))
+            for batch in file.iter_batches(batch_size=rows, columns=wanted):
                 table = pa.Table.from_batches([batch])
                 if "timestamp" in wanted and pa.types.is_integer(table["timestamp"].type):
                     found = pc.min_max(table["timestamp"]).as_py()

@@ -10,6 +10,7 @@ import numpy as np
 from model.data.timelines import HeldOut
 from model.evaluation.metrics import metric_names, metrics_of
 from model.evaluation.recommender import Ranking, Recommender
+from model.evaluation.repeats import FILTERED, NEW, without_seen
 from model.evaluation.user_metrics import Metrics, TruthMetrics, UserMetrics
 
 __all__ = ["Evaluated", "Metrics", "evaluate", "measure_users"]
@@ -43,16 +44,29 @@ def measure_users(
     advance: Callable[[int], None] = lambda _done: None,
     keep: Callable[[Evaluated], None] = lambda _evaluated: None,
 ) -> UserMetrics:
-    """The same for every user, in the order of `users`, which batches do not change."""
+    """The same for every user, in the order of `users`, which batches do not change.
+
+    Where truths are apart (`with_repeats_apart`), `click_filtered` is `click_new` in the list without what is not new.
+    """
     found: dict[str, dict[int, list[float]]] = {}
     for part in _batches(users, batch):
         for place, ranking in zip(part, method([users[place] for place in part]), strict=True):
-            keep(Evaluated(users[place], ranking))
-            for truth, items in users[place].truth.items():
+            user = users[place]
+            keep(Evaluated(user, ranking))
+            for truth, items in user.truth.items():
                 if items:
                     found.setdefault(truth, {})[place] = metrics_of(ranking.item_R, items, ks)
+            for truth, values in _filtered(user, ranking, ks):
+                found.setdefault(truth, {})[place] = values
         advance(len(part))
     return UserMetrics({truth: _in_order(users, rows, ks) for truth, rows in found.items()})
+
+
+def _filtered(user: HeldOut, ranking: Ranking, ks: Sequence[int]) -> Iterator[tuple[str, list[float]]]:
+    apart = {truth.removesuffix(NEW): items for truth, items in user.truth.items() if items and truth.endswith(NEW)}
+    list_R = without_seen(user, ranking.item_R) if apart else ranking.item_R
+    for truth, items in apart.items():
+        yield f"{truth}{FILTERED}", metrics_of(list_R, items, ks)
 
 
 def _in_order(users: Sequence[HeldOut], rows: dict[int, list[float]], ks: Sequence[int]) -> TruthMetrics:

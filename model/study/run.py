@@ -21,16 +21,16 @@ from model.bundle.read import Bundle, read_bundle
 from model.bundle.verify import read_manifest
 from model.data.data_set import DataSet
 from model.data.log import Split
-from model.data.timelines import HeldOut, held_out
+from model.data.timelines import HeldOut
 from model.evaluation.evaluate import measure_users
-from model.evaluation.repeats import with_repeats_apart
+from model.evaluation.measured_users import measured_users
 from model.evaluation.user_metrics import TruthMetrics, UserMetrics
 from model.study.cells import Cell, Cells
 from model.study.lists import TooManyCombinations, WithoutTrie, method_of
 from model.study.variants import Variant
 
-Train = Callable[[Recipe, Source, Path], None]
-"""Trains by a recipe, with the source's seed, and writes the bundle whole or not at all."""
+Train = Callable[[Recipe, Source, Path, bool], None]
+"""Trains by a recipe, with the source's seed, and writes the bundle whole or not at all; True: over what is there."""
 
 INVALID = "invalid_sids"
 IDENTITY_DIGITS = 16
@@ -47,7 +47,10 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One table: data, what is measured, where its cells are kept.  `force` measures again; bundles stay."""
+    """One table: data, what is measured, where its cells are kept.
+
+    `force` measures again; a bundle stays, unless it came from other data or by another recipe.
+    """
 
     data: DataSet
     measure: Measure
@@ -90,16 +93,18 @@ class Study:
 
     def _bundle(self, variant: Variant, source: Source) -> Bundle:
         place = self.out / "bundles" / f"{variant.bundle}-seed{source.seed}"
-        if place.exists():
-            if not source.made(read_manifest(place)):
-                raise BadResults(f"{place} was trained on other data or by another recipe; name another --out")
-        else:
+        if not place.exists() or not source.made(read_manifest(place)):
+            if place.exists() and not self.force:
+                raise BadResults(
+                    f"{place} was trained on other data or by another recipe; name another --out, or train again with "
+                    "--force"
+                )
             place.parent.mkdir(parents=True, exist_ok=True)
-            self.train(variant.recipe, source, place)
+            self.train(variant.recipe, source, place, self.force)
         return read_bundle(place)
 
     def _users(self, history_level: Level) -> list[HeldOut]:
-        users = [with_repeats_apart(user) for user in held_out(self.data, self.measure.split, history_level)]
+        users = measured_users(self.data, self.measure.split, history_level, apart=True)
         if 0 < self.measure.users < len(users):
             chosen = np.random.default_rng(0).choice(len(users), self.measure.users, replace=False)
             users = [users[place] for place in np.sort(chosen)]
@@ -112,7 +117,7 @@ class Study:
         return UserMetrics(metrics.truths | {INVALID: own})
 
     def _identity(self, of: dict[str, object]) -> str:
-        all_of_it = {"measure": repr(self.measure), "data": fingerprint(self.data), **of}
+        all_of_it = {"measure": repr(self.measure), "filtered": True, "data": fingerprint(self.data), **of}
         return hashlib.sha256(json.dumps(all_of_it, sort_keys=True).encode()).hexdigest()[:IDENTITY_DIGITS]
 
     def _kept(self, name: str, seed: int, identity: str) -> Cell | None:

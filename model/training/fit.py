@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from contracts.errors import BadDataSet
+from contracts.errors import BadConfig, BadDataSet
 from contracts.progress import Progress
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
@@ -72,7 +72,11 @@ class Fit:
     clock: Callable[[], float] = time.monotonic
 
     def __call__(self, network: RankGRNetwork, blocks: Blocks) -> FitReport:
-        """Train.  Raises BadDataSet when no block has a session to learn from, OSError when the disk refuses."""
+        """Train.
+
+        Raises BadDataSet when no block has a session to learn from, BadConfig when the training diverges, OSError when
+        the disk refuses.
+        """
         with repeatable(), freed_memory_kept():
             loop = _Loop(self, network)
             try:
@@ -163,6 +167,12 @@ class _Loop:
         self._optimiser.zero_grad(set_to_none=True)
         devices.backward(step)
         norm = devices.clip(self._losses, optimiser_config.clip)
+        if not math.isfinite(norm):
+            # Before the weights take it, and before a checkpoint of them takes the place of a good one.
+            raise BadConfig(
+                f"training diverged in step {place.steps + 1}: its gradient is not finite; lower "
+                "optimiser.learning_rate, or have a longer optimiser.warmup_share"
+            )
         self._optimiser.step()
         parts = devices.sum_over(
             torch.stack([step.ntp, step.ldpo, step.rsp, step.history, step.total.detach()])

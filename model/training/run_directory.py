@@ -72,11 +72,16 @@ class RunDirectory:
             self.clear()
         elif not resume:
             raise BadConfig(f"{self.path} holds an interrupted run: go on with --resume, or begin anew with --force")
-        elif self._state(newest)["identity"] != self.identity:
+        elif not self.resumable():
             raise BadConfig(
                 f"{self.path} holds a run of another configuration, data or seed: begin anew with --force, not --resume"
             )
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def resumable(self) -> bool:
+        """Whether an interrupted run of just this is there.  Raises BadConfig for a damaged checkpoint."""
+        newest = self._newest()
+        return newest is not None and self._state(newest)["identity"] == self.identity
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write, then rename, then drop the one before.  Raises OSError; what was there is then still there."""
@@ -97,8 +102,11 @@ class RunDirectory:
             before = self._checkpoints()
             shutil.rmtree(self.path / name, ignore_errors=True)
             os.replace(partial, self.path / name)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, SafetensorError):
+                # How safetensors says that the disk refuses.
+                raise OSError(f"cannot write {self.path / name}: {error}") from error
             raise
         for old in before:
             if old.name != name:
@@ -124,13 +132,12 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove what earlier runs left: nothing else in the directory is touched."""
-        for path in self._checkpoints():
-            shutil.rmtree(path)
+        self.done()
         (self.path / LOG_FILE).unlink(missing_ok=True)
 
     def done(self) -> None:
-        """The bundle is written: checkpoints have had their day, the log stays."""
-        for path in self._checkpoints():
+        """The bundle is written: checkpoints have had their day, and so has what a kill left of one; the log stays."""
+        for path in [*self._checkpoints(), *self.path.glob(".checkpoint-*.partial")]:
             shutil.rmtree(path)
 
     def _state(self, path: Path) -> dict[str, object]:

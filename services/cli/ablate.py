@@ -49,7 +49,9 @@ def ablate(
     split: Annotated[SplitName, typer.Option(help="Which held-out part.")] = SplitName.TEST,
     ks: Annotated[str, typer.Option(help="The K of HR@K and NDCG@K.")] = "10,20,100,500",
     users: Annotated[int, typer.Option(min=0, help="Measure on so many users, the same for all; 0: everybody.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Measure again what is kept.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure again what is kept; train again what another recipe made.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train and measure variants cell by cell.  What is interrupted goes on where it stopped when it is asked again."""
@@ -69,7 +71,10 @@ def ablate(
         alpha=numbers(alpha, "--alpha"),
         beta=numbers(beta, "--beta"),
     )
-    variants = _chosen([*ablation(recipe), *sweeps(recipe, values)], only)
+    known = [*ablation(recipe), *sweeps(recipe, values)]
+    variants = _chosen(known, only)
+    if against not in {*BASELINES, *(variant.name for variant in known)}:
+        raise typer.BadParameter(f"{against!r} is no row of the table", param_hint="--against")
     chosen_seeds = _seeds(seeds)
     methods = _methods(baselines)
     data = with_train_prices(read_data_set(directory), directory)
@@ -117,11 +122,11 @@ def _train(data: DataSet, shown: Progress) -> Train:
     from model.build.build_bundle import BuildBundle
     from model.training.run_directory import RunDirectory
 
-    def train(recipe: Recipe, source: Source, out: Path) -> None:
+    def train(recipe: Recipe, source: Source, out: Path, force: bool) -> None:
         place = RunDirectory(out.with_name(f"{out.name}.training"), source.digest)
-        # A training that was interrupted goes on from its checkpoint.
-        place.begin(resume=True, replace=True)
-        BuildBundle(recipe, source, shown, datetime.now(UTC), run=place)(data, out)
+        # A training that was interrupted goes on from its checkpoint; one of another recipe is forgotten where forced.
+        place.begin(resume=place.resumable() or not force, replace=force)
+        BuildBundle(recipe, source, shown, datetime.now(UTC), run=place)(data, out, replace=force)
 
     return train
 

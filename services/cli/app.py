@@ -24,6 +24,7 @@ from services.cli import (
     evaluate,
     items,
     keys,
+    misses,
     recommend,
     serve,
     sid,
@@ -47,6 +48,7 @@ app.command("recommend")(recommend.recommend)
 app.command("eval")(evaluate.evaluate)
 app.command("baseline")(baseline.baseline)
 app.command("compare")(compare.compare)
+app.command("misses")(misses.misses)
 app.command("ablate")(ablate.ablate)
 app.command("behaviour-order")(behaviour_order.behaviour_order)
 app.command("serve")(serve.serve)

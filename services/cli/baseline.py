@@ -54,9 +54,11 @@ def baseline(
     from model.baselines.sasrec import SasRecConfig
     from model.data.data_set import read_data_set
     from model.data.log import Split
-    from services.cli.measured import Measured, heldout_users
+    from model.evaluation.measured_users import measured_users
+    from services.cli.measured import Measured, check_places
 
     cutoffs = cutoffs_of(ks)
+    check_places(dump, per_user)
     config = BaselineConfig(
         history_level=Level[history.name],
         prior=prior,
@@ -64,7 +66,7 @@ def baseline(
         sasrec=SasRecConfig(epochs=epochs, seed=seed),
     )
     data = read_data_set(directory)
-    users = heldout_users(data, Split[split.name], config.history_level, apart)
+    users = measured_users(data, Split[split.name], config.history_level, apart=apart)
     started = time.monotonic()
     with progress(quiet=as_json) as shown:
         fitted = fit_baseline(Method(method.value), data, config, shown)

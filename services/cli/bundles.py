@@ -192,11 +192,11 @@ def gate_of(data: Path | None, split: SplitName, k: int, max_fall: float, golden
     from contracts.behaviors import Level
     from model.data.data_set import read_data_set
     from model.data.log import Split
+    from model.evaluation.measured_users import measured_users
     from services.bundles.gate import Gate, GateRules
-    from services.cli.measured import heldout_users
     from services.runtime.clock import SystemClock
 
-    users = [] if data is None else heldout_users(read_data_set(data), Split[split.name], Level.CLICK, apart=False)
+    users = [] if data is None else measured_users(read_data_set(data), Split[split.name], Level.CLICK)
     return Gate(GateRules(golden_ms, k, max_fall), SystemClock(), users)
 
 

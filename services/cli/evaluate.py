@@ -14,7 +14,11 @@ from services.cli.parse import integers
 
 Ks = Annotated[str, typer.Option(help="The K of HR@K and NDCG@K.")]
 Apart = Annotated[
-    bool, typer.Option("--apart", help="Also metrics of what the user had clicked before, and of what is new.")
+    bool,
+    typer.Option(
+        "--apart",
+        help="Also metrics of repeats, of what is new to the user, and of that in lists without repeats.",
+    ),
 ]
 Dump = Annotated[Path | None, typer.Option(help="Write every list: user_id, rank, item_id, score.")]
 PerUser = Annotated[Path | None, typer.Option(help="Write every user's metrics, for `rankgr compare`.")]
@@ -48,13 +52,15 @@ def evaluate(
     from model.data.log import Split
     from model.decoding.two_stage import TwoStageDecoder
     from model.evaluation.evaluate import evaluate as measure
+    from model.evaluation.measured_users import measured_users
     from model.evaluation.recommender import Generative, Popularity
-    from services.cli.measured import Measured, heldout_users
+    from services.cli.measured import Measured, check_places
 
     cutoffs = cutoffs_of(ks)
+    check_places(dump, per_user)
     opened = read_bundle(bundle)
     level = opened.prompt_format.history_level
-    users = heldout_users(read_data_set(directory), Split[split.name], level, apart)
+    users = measured_users(read_data_set(directory), Split[split.name], level, apart=apart)
     decoder = TwoStageDecoder(opened.network(), opened.catalog)
     method = Generative(
         decoder,

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.behaviors import Level
 from contracts.progress import Progress
-from model.data.data_set import DataSet
-from model.data.log import Split
-from model.data.timelines import HeldOut, held_out
+from model.data.timelines import HeldOut
 from model.evaluation.dump import ListDump
 from model.evaluation.evaluate import Metrics, measure_users
 from model.evaluation.recommender import Recommender
-from model.evaluation.repeats import with_repeats_apart
 from services.cli.output import people
 
 
-def heldout_users(data: DataSet, split: Split, history_level: Level, apart: bool) -> list[HeldOut]:
-    """The held-out users; `apart` adds truths for what they had clicked before and what is new."""
-    users = held_out(data, split, history_level)
-    return [with_repeats_apart(user) if apart else user for user in users]
+def check_places(*files: Path | None) -> None:
+    """Raise FileNotFoundError for a file whose folder is not there: before minutes of work, not after them."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "There is no such folder", str(file.parent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +50,5 @@ class Measured:
         """For people; `beside` are popularity's."""
         for truth, values in self.metrics.items():
             for name, value in values.items():
-                more = "" if beside is None else f"   popularity {beside[truth][name]:.4f}"
+                more = "" if beside is None or truth not in beside else f"   popularity {beside[truth][name]:.4f}"
                 people().print(f"  {truth:>14} {name:>9}  {value:.4f}{more}")

@@ -1,4 +1,4 @@
-"""HTTP connections that may be neither slow (to ask, to read) nor endless in their headers; `lifecycle` uses it.
+"""HTTP connections: not slow to ask or to read, not endless in their headers, and not too many; `lifecycle` uses it.
 
 Two things are quicker than uvicorn's own: answers may go out whole (`whole_answer`), and a connection that is kept has
 one timer, not one per request.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,6 +25,18 @@ REQUEST_WITHIN_S = 10.0
 MOST_HEADER_BYTES = 64 * 1024
 # An answer that is not taken by then keeps memory and a descriptor for nothing.
 READ_WITHIN_S = 30.0
+# Idle ones take about ten kilobytes each.
+MOST_CONNECTIONS = 4096
+# Descriptors that a process needs besides: stores, streams, logs, its port.
+OTHER_DESCRIPTORS = 128
+
+
+def connections_allowed() -> int:
+    """`MOST_CONNECTIONS`, or fewer where the process may not open as many descriptors."""
+    descriptors, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors == resource.RLIM_INFINITY:
+        return MOST_CONNECTIONS
+    return max(1, min(MOST_CONNECTIONS, descriptors - OTHER_DESCRIPTORS))
 
 
 def _refusal(status: str, error: str, detail: str) -> bytes:
@@ -37,16 +50,20 @@ _NOT_HTTP = _refusal("400 Bad Request", "BadRequest", "this is no HTTP/1.1 reque
 _TOO_LONG = _refusal(
     "431 Request Header Fields Too Large", "HeadersTooLarge", f"the headers are larger than {MOST_HEADER_BYTES} bytes"
 )
+_TOO_MANY = _refusal("503 Service Unavailable", "Overloaded", "too many connections; use those that are open")
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request, first byte to last, takes longer than this, or whose headers are larger.
+
+    One more than `most_connections` are open is told so and closed at once.
 
     A timer runs only while a request is incomplete after a read: ordinary requests come in one piece and set none.
     """
 
     request_within_s = REQUEST_WITHIN_S
     read_within_s = READ_WITHIN_S
+    most_connections = connections_allowed()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*arguments, **named)
@@ -60,6 +77,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first request has to come, too."""
         super().connection_made(transport)
+        if len(self.connections) > self.most_connections:
+            self._refuse(_TOO_MANY)
+            return
         self._timer = self.loop.call_later(self.request_within_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -85,3 +85,21 @@ def test_what_is_no_log_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(BadDataSet, match="mixes"):
         split_by_user(tmp_path, out)
     assert not out.exists()
+
+
+def test_many_shards_are_written_in_long_pieces(tmp_path: Path) -> None:
+    """A writer keeps the description of every piece until the end: they must not grow with events times shards."""
+    events, shards = 400_000, 100
+    log = pa.table(
+        {
+            "user_id": np.random.default_rng(0).integers(0, 5_000, events),
+            "item_id": np.arange(events) % 50,
+            "behavior": pa.array(["click"] * events),
+            "timestamp": np.arange(events),
+        }
+    )
+    pq.write_table(log, tmp_path / "interactions.parquet", row_group_size=1 << 15)
+    found = split_by_user(tmp_path, tmp_path / "shards", shard_events=events // shards)
+    assert len(found) == shards
+    groups = [pq.ParquetFile(each / "interactions.parquet").metadata.num_row_groups for each in found.directories]
+    assert max(groups) <= 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from model.evaluation.dump import ListDump
 from model.evaluation.evaluate import evaluate
@@ -42,6 +43,24 @@ def test_a_dump_of_nobody_is_an_empty_table(tmp_path: Path) -> None:
     with ListDump(tmp_path / "lists.parquet"):
         pass
     assert pq.read_table(tmp_path / "lists.parquet").num_rows == 0
+
+
+def test_a_dump_that_is_interrupted_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "lists.parquet"
+    path.write_text("of last week")
+
+    def interrupted(_more: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), ListDump(path) as dump:
+        evaluate(Popularity(CATALOG), [user("a", click={4})], ks=(1,), keep=dump.add, advance=interrupted)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("lists.parquet", "of last week")]
+
+
+def test_users_share_row_groups(tmp_path: Path) -> None:
+    with ListDump(tmp_path / "lists.parquet") as dump:
+        evaluate(Popularity(CATALOG), [user(str(n), click={4}) for n in range(9)], ks=(1,), keep=dump.add)
+    assert pq.ParquetFile(tmp_path / "lists.parquet").metadata.num_row_groups == 1
 
 
 def test_without_a_path_nothing_is_written(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from model.data.timelines import HeldOut
-from model.evaluation.evaluate import Evaluated, evaluate
+from model.evaluation.evaluate import Evaluated, evaluate, measure_users
 from model.evaluation.recommender import Popularity, Ranking
+from model.evaluation.repeats import with_repeats_apart
 
 from .small import popular_catalog, user
 
@@ -56,6 +57,18 @@ def test_batches_change_nothing_and_everybody_is_counted_once(batch: int) -> Non
     assert sum(advanced) == 7
     assert max(advanced) <= batch
     assert sorted(each.user.user for each in kept) == [str(number) for number in range(7)]
+
+
+def test_filtered_metrics_ask_for_new_items_in_the_list_without_old_ones() -> None:
+    # The list is 4, 2, 9, 7, 1.
+    users = [user("a", history=[4, 2], click={9}), user("b", history=[7], click={7, 1}), user("c", [9], click={9})]
+    found = measure_users(Popularity(CATALOG), [with_repeats_apart(each) for each in users], ks=(1, 4)).truths
+    assert set(found) == {"click", "click_again", "click_new", "click_filtered"}
+    # Nothing of c's truth is new; a's item moves up by two, b's new one by one.
+    assert found["click_filtered"].users == found["click_new"].users == ("a", "b")
+    assert found["click_filtered"].column("HR@1").tolist() == [1.0, 0.0]
+    assert found["click_new"].column("HR@4").tolist() == [1.0, 0.0]
+    assert found["click_filtered"].column("HR@4").tolist() == [1.0, 1.0]
 
 
 class ByHistory:

@@ -82,6 +82,11 @@ def test_a_bundle_of_another_recipe_is_not_measured(tmp_path: Path) -> None:
     )
     with pytest.raises(BadResults, match="another recipe"):
         list(run(study(DATA, tmp_path, Trainer(DATA)), [slower], (0,)))
+    # Forced, it is trained again; what its own recipe made stays.
+    for expected in (["full-seed0"], []):
+        again = Trainer(DATA)
+        list(run(study(DATA, tmp_path, again, force=True), [slower], (0,)))
+        assert again.trained == expected
 
 
 def test_a_damaged_cell_is_one_line(tmp_path: Path) -> None:

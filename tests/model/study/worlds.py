@@ -45,11 +45,11 @@ class Trainer:
         self.most = most
         self.trained: list[str] = []
 
-    def __call__(self, recipe: Recipe, source: Source, out: Path) -> None:
+    def __call__(self, recipe: Recipe, source: Source, out: Path, force: bool = False) -> None:
         """One training; after `most` of them the machine is switched off."""
         if len(self.trained) >= self.most:
             raise KeyboardInterrupt
-        BuildBundle(recipe, source, Silent(), NOW)(self.data, out)
+        BuildBundle(recipe, source, Silent(), NOW)(self.data, out, replace=force)
         self.trained.append(out.name)
 
 

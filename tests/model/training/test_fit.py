@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from contracts.behaviors import Level
-from contracts.errors import BadDataSet
+from contracts.errors import BadConfig, BadDataSet
 from contracts.progress import Silent
 from model.data.timelines import Timeline
 from model.decoding.request import DecodeRequest, DecodeResult
@@ -160,6 +160,17 @@ def test_the_budget_is_spent_and_told() -> None:
     told = f"ntp {report.ntp:.3f} ldpo {report.ldpo:.3f} rsp {report.rsp:.3f}, "
     assert notebook.notes[-1].startswith(told)
     assert notebook.notes[-1].endswith(" tokens/s")
+
+
+def test_a_training_that_diverges_ends_at_once_and_keeps_no_checkpoint_of_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, "mine")
+    run.begin(resume=False, replace=False)
+    hot = dataclasses.replace(with_budget(learning_rate=1e9, clip=1e9), checkpoint_tokens=200)
+    with pytest.raises(BadConfig, match="diverged in step"):
+        Fit(TOY.fmt, TOY.catalog, hot, Silent(), run)(TOY.network(), blocks_of(in_circles()))
+    for line in (tmp_path / LOG_FILE).read_text().splitlines():
+        assert np.isfinite(json.loads(line)["loss"])
+    assert run.newest() is None
 
 
 def test_a_fitted_network_is_ready_to_serve() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,30 @@ def test_an_optimiser_goes_on_as_if_nothing_had_happened() -> None:
         steps(*each, 2)
     for name, weight in layer.state_dict().items():
         assert torch.equal(weight, other.state_dict()[name])
+
+
+def test_a_full_disk_is_an_oserror_and_leaves_the_checkpoint_before(run: RunDirectory) -> None:
+    run.save(checkpoint(4))
+    large = dataclasses.replace(checkpoint(9), network={"w": torch.zeros(100_000)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="checkpoint-00000009"):
+            run.save(large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in run.path.iterdir()] == ["checkpoint-00000004"]
+
+
+def test_what_a_kill_left_of_a_checkpoint_goes_with_the_others(run: RunDirectory) -> None:
+    run.save(checkpoint(4))
+    (run.path / ".checkpoint-00000009.partial").mkdir()
+    run.done()
+    assert list(run.path.iterdir()) == []
+
+
+def test_only_a_run_of_the_same_is_resumable(run: RunDirectory) -> None:
+    assert not run.resumable()
+    run.save(checkpoint(4))
+    assert run.resumable()
+    assert not RunDirectory(run.path, "another").resumable()

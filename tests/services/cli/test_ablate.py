@@ -82,6 +82,7 @@ def test_rows_are_cells_that_are_kept_with_a_table_and_a_figure(
         ("--mu", "a"),
         ("--alpha", "-1"),
         ("--ks", "0"),
+        ("--against", "fullest"),
     ],
 )
 def test_wrong_use_ends_with_2(rankgr: Run, micro_data: Path, config: Path, words: tuple[str, str]) -> None:

@@ -32,6 +32,7 @@ COMMANDS = (
     "bundles rollback",
     "bundles diff",
     "compare",
+    "misses",
     "ablate",
     "behaviour-order",
     "serve",

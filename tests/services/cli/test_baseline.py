@@ -42,6 +42,24 @@ def test_two_methods_are_compared_user_by_user(
     assert "smallest that would show" in shown.out
 
 
+def test_misses_cut_the_same_users_by_what_their_truth_is_like(rankgr: Run, micro_data: Path, tmp_path: Path) -> None:
+    kept = [tmp_path / f"{method}.parquet" for method in ("popularity", "cooccurrence")]
+    means = [
+        rankgr("baseline", path.stem, micro_data, *KS, "--per-user", path, "--json").content()["metrics"]["click"][
+            "HR@5"
+        ]
+        for path in kept
+    ]
+    parts = rankgr("misses", micro_data, *kept, "--metric", "HR@5", "--json").content()["parts"]
+    for by in ("popularity", "history", "relation"):
+        own = [part for part in parts if part["by"] == by]
+        users = sum(part["users"] for part in own)
+        for number, mean in enumerate(means):
+            assert sum(part["users"] * part["means"][number] for part in own) / users == pytest.approx(mean)
+    assert "had before" in rankgr("misses", micro_data, *kept, "--metric", "HR@5").out
+    assert "no HR@3 of truth" in rankgr("misses", micro_data, *kept, "--metric", "HR@3").complaint()
+
+
 def test_what_cannot_be_compared_is_one_line(rankgr: Run, micro_data: Path, tmp_path: Path) -> None:
     assert "missing" in rankgr("compare", tmp_path / "a.parquet", tmp_path / "b.parquet").complaint()
     kept = tmp_path / "test.parquet"

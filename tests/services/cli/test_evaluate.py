@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .command_line import Run
@@ -43,3 +44,17 @@ def test_a_dump_that_cannot_be_written_is_one_line(
 ) -> None:
     dump = tmp_path / "nowhere" / "lists.parquet"
     assert "nowhere" in rankgr("eval", micro_bundle, micro_data, "--dump", dump, "--json").complaint()
+    # Before anything is read or fitted.
+    words = ("--per-user", tmp_path / "nowhere" / "users.parquet", "--json")
+    assert "nowhere" in rankgr("baseline", "popularity", tmp_path / "no_data", *words).complaint()
+
+
+def test_nobody_to_measure_on_is_one_line(rankgr: Run, micro_bundle: Path, micro_data: Path, tmp_path: Path) -> None:
+    data = tmp_path / "train"
+    data.mkdir()
+    (data / "items.parquet").write_bytes((micro_data / "items.parquet").read_bytes())
+    log = pq.read_table(micro_data / "interactions.parquet")
+    log = log.drop_columns(["split"]).append_column("split", pa.array(["train"] * len(log)))
+    pq.write_table(log, data / "interactions.parquet")
+    assert "nobody to measure on" in rankgr("eval", micro_bundle, data, "--json").complaint()
+    assert "nobody to measure on" in rankgr("baseline", "popularity", data, "--json").complaint()

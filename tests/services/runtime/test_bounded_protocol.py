@@ -22,6 +22,7 @@ class Quick(BoundedProtocol):
 
     request_within_s = WITHIN_S
     read_within_s = 3 * WITHIN_S
+    most_connections = 5
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,3 +170,24 @@ async def test_who_reads_an_answer_that_fills_all_buffers_gets_the_whole_of_it(p
         size += len(piece)
     writer.close()
     assert size > LONG
+
+
+async def test_a_connection_too_many_is_told_so_and_the_others_are_served_on(
+    port: int, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(Quick.most_connections)]
+    for _reader, writer in opened:
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    for reader, _writer in opened:
+        assert (await asyncio.wait_for(reader.read(4096), 5.0)).endswith(b"0")
+    refused, _took_s = await say(port)
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert b"too many connections" in refused
+    opened[0][1].close()
+
+    async def there_is_room() -> bool:
+        return (await say(port, POST + b"abcdef"))[0].endswith(b"6")
+
+    await eventually(there_is_room)
+    for _reader, writer in opened:
+        writer.close()
