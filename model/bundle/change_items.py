@@ -46,6 +46,8 @@ class AddItems:
     def __call__(self, directory: Path, side: PromptSide) -> ChangedCatalog:
         """Raises BadBundle for a bundle that takes no new items, BadDataSet as `with_items` does."""
         encoder = read_new_item_encoder(directory, self.encoder)
+        if tuple(map(len, encoder.quantiser.codebooks)) != side.catalog.level_sizes:
+            raise BadBundle(f"{directory}: the quantiser has other levels than the catalogue")
         changed = with_items(side.catalog, encoder, self.items, cap_of(directory))
         return dataclasses.replace(changed, refused=(*self.bad, *changed.refused))
 
@@ -71,7 +73,7 @@ def cap_of(directory: Path) -> int:
 
 
 def changed_catalog(directory: Path, change: ChangeCatalog) -> ChangedCatalog:
-    """What a change would make of a bundle's catalogue; nothing is written.  Raises BadBundle, and what `change` does."""
+    """What a change would make of a bundle's catalogue, unwritten.  Raises BadBundle, and what `change` does."""
     return change(directory, read_prompt_side(directory))
 
 

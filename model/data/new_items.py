@@ -109,8 +109,10 @@ def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, object] | str]]:
 
 def _number(cell: object, kind: type[int] | type[float]) -> object:
     """A cell as a number; one that is none stays, for the row's own check to name it."""
+    text = "" if cell is None else str(cell).strip()
     try:
-        return kind(str(cell)) if cell is not None else None
+        # Python would read 1_0 and digits of every script.
+        return kind(text) if text.isascii() and "_" not in text else cell
     except ValueError:
         return cell
 
@@ -147,6 +149,8 @@ def _item(where: str, row: Mapping[str, object]) -> NewItem | str:
     for name, text in zip(("text", "title", "categories", "brand"), texts, strict=True):
         if text is not None and not isinstance(text, str):
             return f"{name} must be a string, is {_short(text)}"
+        if text and any("\ud800" <= letter <= "\udfff" for letter in text):
+            return f"{name} has half a character: {_short(text)}"
     own, title, categories, brand = (str(text or "") for text in texts)
     cost = None if price is None else float(str(price))
     return NewItem(where, item_id, title, feature_text(own, title, categories, brand), cost)

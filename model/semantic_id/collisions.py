@@ -65,7 +65,8 @@ def settle_collisions(
             settled_AM[rows_K[housed_K], -1] = found_K[housed_K]
             stays_A[rows_K[housed_K]] = True
         _Tree(settled_AM, stays_A, features_ND, centroids, cap).house(order_N[~stays_A[order_N]])
-    return settled_AM[:new]
+    settled_NM: Int32s = settled_AM[:new]
+    return settled_NM
 
 
 def first_of_each_id(codes_TM: Int32s, cap: int) -> Int32s:

@@ -58,7 +58,8 @@ class TextNeighbours:
             near_kA = np.argsort(-cosine_kP, axis=1, kind="stable")[:, :ASKED]
             far_kA = np.maximum(1 - np.take_along_axis(cosine_kP, near_kA, axis=1), 0) + CLOSEST
             found_KH[rows] = np.einsum("ka,kah->kh", far_kA**-2, history_PH[near_kA])
-        return np.where(text_KT.any(axis=1)[:, None], unit_rows(found_KH), np.float32(0))
+        found_KH[~text_KT.any(axis=1)] = 0
+        return unit_rows(found_KH)
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """State by name: neighbours.text, neighbours.history."""
