@@ -13,7 +13,7 @@ import pytest
 from contracts.errors import BadDataSet
 from model.data.new_items import NewItem, read_new_items
 
-ROWS = [
+ROWS: list[dict[str, object]] = [
     {"item_id": 7, "title": "Copper Teapot", "brand": "Casa", "categories": "Kitchen > Tea", "price": 12.5},
     {"item_id": 2**63 - 1, "title": "Tent", "text": "a tent for two", "price": None},
     {"item_id": 0, "title": None, "text": None, "price": 3},
