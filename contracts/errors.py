@@ -28,6 +28,7 @@ RankGRError
 |  |- RateLimited         more requests than one user or key may make
 |- DeadlineExceeded       the answer would come too late
 |- KeptSetFailed          the hidden items kept on disk cannot be read or written; the store has them still
+|- TrainingStuck          step after step would have ruined the weights, final
 |- EngineFailed           the model computed nonsense (NaN) for this request, final
 """
 
@@ -202,6 +203,13 @@ class DeadlineExceeded(RankGRError):
 
 class KeptSetFailed(RankGRError):
     """What a process keeps on disk for its next start is damaged, or cannot be kept."""
+
+
+class TrainingStuck(RankGRError):
+    """So many steps in a row were skipped that going on makes no sense; a person has to look."""
+
+    def __init__(self, steps: int, why: str) -> None:
+        super().__init__(f"training ends: {steps} steps in a row were skipped, the last one for its {why}")
 
 
 class EngineFailed(RankGRError):

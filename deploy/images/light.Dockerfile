@@ -1,4 +1,4 @@
-# trigger, history, precompute and retrieval: the catalogue's readers, no torch.
+# trigger, history, precompute, retrieval and samples: the catalogue's readers, no torch.
 # Build from the repository's root: docker build -f deploy/images/light.Dockerfile -t rankgr-light .
 ARG BASE_IMAGE=python:3.11-slim
 
@@ -21,7 +21,7 @@ RUN python -m pip --python /opt/dependencies/bin/python install --no-deps --targ
 FROM ${BASE_IMAGE}
 # A fixed number, so that a volume's files keep their owner from one image to the next.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rankgr \
- && install --directory --owner rankgr --group rankgr /bundles
+ && install --directory --owner rankgr --group rankgr /bundles /state
 COPY --from=dependencies /opt/dependencies /opt/dependencies
 COPY --from=code /opt/rankgr /opt/rankgr
 COPY deploy/images/ready.py /opt/ready.py

@@ -63,9 +63,8 @@ def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = F
 
 def _write_files(contents: BundleContents, staging: Path) -> Manifest:
     config = contents.network.config.to_json()
-    _write_json(staging / CONFIG_FILE, config)
-    weights = {name: tensor.contiguous().cpu() for name, tensor in contents.network.state_dict().items()}
-    save_tensors(weights, staging / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_json(staging / CONFIG_FILE, config)
+    save_weights(contents.network, staging)
     contents.catalog.write(staging / CATALOG_FILE)
     save_arrays(
         {name: np.ascontiguousarray(array) for name, array in contents.quantiser.items()},
@@ -80,7 +79,7 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
         (staging / FEATURES_FOLDER / name).write_bytes(content)
     files = sums_of(staging)
     manifest = Manifest(
-        model_version=_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),
+        model_version=model_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),
         catalog_version=contents.catalog.version,
         created_at=contents.created_at.isoformat(timespec="seconds"),
         data=dict(contents.data),
@@ -88,14 +87,21 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
         files=files,
         newest_interaction_ms=contents.newest_interaction_ms,
     )
-    _write_json(staging / MANIFEST_FILE, manifest.model_dump(exclude_none=True))
+    write_json(staging / MANIFEST_FILE, manifest.model_dump(exclude_none=True))
     return manifest
 
 
-def _version_of(*digests: str) -> str:
+def save_weights(network: RankGRNetwork, staging: Path) -> None:
+    """`model.safetensors`, as every reader of it wants it."""
+    weights = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+    save_tensors(weights, staging / WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def model_version_of(*digests: str) -> str:
     """Equal weights and configuration are one version, wherever they were made."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()[:VERSION_DIGITS]
 
 
-def _write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object) -> None:
+    """As every JSON file of a bundle is written."""
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

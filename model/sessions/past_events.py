@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from contracts.behaviors import Level
 from model.sessions.rules import LEVEL_OF_CODE
@@ -34,11 +34,17 @@ class PastEvents:
         if not times or timestamp > times[-1]:
             place = len(times)
         else:
-            place = bisect_left(times, timestamp)
-            while place < len(times) and times[place] == timestamp and (items[place], codes[place]) < (item, code):
-                place += 1
-            if place < len(times) and (times[place], items[place], codes[place]) == (timestamp, item, code):
-                return
+            # Halving, also among equal times: a flood may bring thousands of one second.
+            place, end = bisect_left(times, timestamp), bisect_right(times, timestamp)
+            while place < end:
+                middle = (place + end) // 2
+                found = (items[middle], codes[middle])
+                if found == (item, code):
+                    return
+                if found < (item, code):
+                    place = middle + 1
+                else:
+                    end = middle
         times.insert(place, timestamp)
         items.insert(place, item)
         codes.insert(place, code)

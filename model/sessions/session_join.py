@@ -143,16 +143,26 @@ class SessionJoin:
             found.model_version, found.catalog_version = event.model_version, event.catalog_version
         return Outcome.JOINED
 
-    def advance(self, watermark: int) -> list[SessionSampled]:
-        """Event time has come so far: samples that are due, and corrections, in the order in which they were made."""
-        self.watermark = max(self.watermark, watermark)
+    def advance(self, watermark: int, most: int | None = None) -> list[SessionSampled]:
+        """Event time has come so far: samples that are due, and corrections, in the order in which they were made.
+
+        Where more than `most` users are due event time stops at the last of them, and the same call goes on from there.
+        """
         timers = self._timers
-        while timers and timers[0][0] <= self.watermark:
+        target = max(self.watermark, watermark)
+        if most is None:
+            self.watermark = target
+        looked_at = 0
+        while timers and timers[0][0] <= target and looked_at != most:
             due, user = heapq.heappop(timers)
+            self.watermark = max(self.watermark, due)
             state = self._users.get(user)
             # A timer that was set anew, or of a user who was let go, rings for nobody.
             if state is not None and state.due == due:
                 self._settle_due(user, state)
+                looked_at += 1
+        if not timers or timers[0][0] > target:
+            self.watermark = target
         ready, self._ready = self._ready, []
         return ready
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -76,12 +76,10 @@ class UserSessions:
     def add_loose(self, event: LooseEvent) -> bool:
         """False where it is there already."""
         loose = self.loose
-        if not loose or event > loose[-1]:
-            loose.append(event)
-        elif event in loose:
+        place = bisect_left(loose, event)
+        if place < len(loose) and loose[place] == event:
             return False
-        else:
-            insort(loose, event)
+        loose.insert(place, event)
         return True
 
     def first_run(self, rules: JoinRules) -> tuple[int, int]:

@@ -57,6 +57,16 @@ class Watermark(Generic[Part]):
         if since_start_ms - since >= self.idle_ms:
             self._idle.add(part)
 
+    def away(self, part: Part) -> None:
+        """It cannot be read now: whatever it holds, its silence means nothing, and event time waits for it."""
+        self._silent_since_ms.pop(part, None)
+        self._idle.discard(part)
+
+    def forget(self, part: Part) -> None:
+        """It is no more: nobody waits for it."""
+        self.away(part)
+        self._newest.pop(part, None)
+
     def advance(self, now_ms: int) -> int:
         """Where event time is now.  `now_ms` is wall time, which counts only where every part is idle."""
         awake = [newest for part, newest in self._newest.items() if part not in self._idle]

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from model.training.step import StepLosses
@@ -74,6 +75,17 @@ class Devices:
         """What the main process says, everywhere."""
         said = torch.tensor(value if self.main else 0.0, dtype=torch.float64, device=self.device)
         return float(self.sum_over(said))
+
+    def bytes_from_main(self, content: bytes) -> bytes:
+        """The main process's bytes, everywhere; what the others give is not looked at."""
+        if self.processes == 1:
+            return content
+        size = int(self.from_main(float(len(content))))
+        room = torch.zeros(size, dtype=torch.uint8, device=self.device)
+        if self.main and size:
+            room.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        told: Tensor = broadcast(room, from_process=0)
+        return told.cpu().numpy().tobytes()
 
     def wait(self) -> None:
         """Until every process is here."""

@@ -15,14 +15,21 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from contracts.errors import BadConfig
+from model.training.checkpoints import (
+    Tensors,
+    checkpoints_in,
+    newest_checkpoint,
+    save_checkpoint,
+    save_tensors,
+    sweep_checkpoints,
+)
 
 LOG_FILE = "steps.jsonl"
 _NETWORK, _OPTIMISER, _BEST, _STATE = "network.safetensors", "optimiser.safetensors", "best.safetensors", "state.json"
-Tensors = dict[str, Tensor]
 
 
 @dataclass(slots=True)
@@ -67,7 +74,7 @@ class RunDirectory:
 
         Raises BadConfig where it left a checkpoint and nobody said what to do with it, or one of another run.
         """
-        newest = self._newest()
+        newest = newest_checkpoint(self.path)
         if newest is None or (replace and not resume):
             self.clear()
         elif not resume:
@@ -80,41 +87,28 @@ class RunDirectory:
 
     def resumable(self) -> bool:
         """Whether an interrupted run of just this is there.  Raises BadConfig for a damaged checkpoint."""
-        newest = self._newest()
+        newest = newest_checkpoint(self.path)
         return newest is not None and self._state(newest)["identity"] == self.identity
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write, then rename, then drop the one before.  Raises OSError; what was there is then still there."""
-        name = f"checkpoint-{checkpoint.place.steps:08d}"
-        partial = self.path / f".{name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
+
+        def fill(partial: Path) -> None:
             for file, tensors in (
                 (_NETWORK, checkpoint.network),
                 (_OPTIMISER, checkpoint.optimiser),
                 (_BEST, checkpoint.best),
             ):
                 if tensors:
-                    _save(tensors, partial / file)
+                    save_tensors(tensors, partial / file)
             state = {"identity": self.identity, **asdict(checkpoint.place)}
             (partial / _STATE).write_text(json.dumps(state) + "\n")
-            before = self._checkpoints()
-            shutil.rmtree(self.path / name, ignore_errors=True)
-            os.replace(partial, self.path / name)
-        except BaseException as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            if isinstance(error, SafetensorError):
-                # How safetensors says that the disk refuses.
-                raise OSError(f"cannot write {self.path / name}: {error}") from error
-            raise
-        for old in before:
-            if old.name != name:
-                shutil.rmtree(old, ignore_errors=True)
+
+        save_checkpoint(self.path, checkpoint.place.steps, fill)
 
     def newest(self) -> Checkpoint | None:
         """The last checkpoint, or None.  Raises BadConfig where it cannot be read."""
-        path = self._newest()
+        path = newest_checkpoint(self.path)
         if path is None:
             return None
         state = self._state(path)
@@ -137,7 +131,8 @@ class RunDirectory:
 
     def done(self) -> None:
         """The bundle is written: checkpoints have had their day, and so has what a kill left of one; the log stays."""
-        for path in [*self._checkpoints(), *self.path.glob(".checkpoint-*.partial")]:
+        sweep_checkpoints(self.path)
+        for path in checkpoints_in(self.path):
             shutil.rmtree(path)
 
     def _state(self, path: Path) -> dict[str, object]:
@@ -148,17 +143,6 @@ class RunDirectory:
         if not isinstance(content, dict) or "identity" not in content:
             raise BadConfig(f"{path} is a damaged checkpoint (no identity); begin anew with --force")
         return content
-
-    def _checkpoints(self) -> list[Path]:
-        return sorted(self.path.glob("checkpoint-*"))
-
-    def _newest(self) -> Path | None:
-        found = self._checkpoints()
-        return found[-1] if found else None
-
-
-def _save(tensors: Tensors, path: Path) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
 
 
 class StepLog:

@@ -19,6 +19,8 @@ class Process(StrEnum):
     PRECOMPUTE = "precompute"
     ENGINE = "engine"
     RETRIEVAL = "retrieval"
+    SAMPLES = "samples"
+    TRAINER = "trainer"
 
 
 class ModelHost(StrEnum):

@@ -32,6 +32,10 @@ def up(
     preset: PresetName = "tiny",
     state: State = Path("var"),
     log_level: LogLevel = Level.WARNING,
+    learn: Annotated[
+        bool,
+        typer.Option("--learn", help="Learn from what happens, and serve what was learnt: memory for a second model."),
+    ] = False,
 ) -> None:
     """Start every process on embedded defaults and print where each answers."""
     from model.bundle.verify import read_manifest
@@ -44,7 +48,7 @@ def up(
         from services.local.prepare import prepare
         from services.local.stack import check_ports
 
-        check_ports()
+        check_ports(learns=learn)
         with progress(quiet=False) as shown:
             bundle = prepare(state, data, preset, shown).bundle
     manifest = read_manifest(bundle)
@@ -54,4 +58,4 @@ def up(
             people().print(f"{name:<12}{url}")
         people().print(f"serving model {manifest.model_version}; Ctrl-C stops all")
 
-    run_up(bundle, state, note, started)
+    run_up(bundle, state, note, started, learn=learn)

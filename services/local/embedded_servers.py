@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.local.kept_server import KeptServer
-from services.local.sole_use import sole_use
 from services.runtime.embedded_redis import ServerOptions
+from services.runtime.sole_use import sole_use
 
 CACHE_MB = 512
+OTHERWISE = "stack: stop that one, or give this one another --state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ def embedded_servers(state: Path) -> Iterator[EmbeddedServers]:
     Call from the main thread.  Raises StoreDown.
     """
     with ExitStack() as running:
-        running.enter_context(sole_use(state))
+        running.enter_context(sole_use(state, OTHERWISE))
         cache = KeptServer.start("cache", state / "cache", ServerOptions(maxmemory_mb=CACHE_MB))
         running.callback(cache.stop)
         stream = KeptServer.start("stream", state / "stream", ServerOptions(append_only=True, fsync="always"))

@@ -1,6 +1,7 @@
-"""The stack in one command: three light children, and here, in this process, engine and precompute.
+"""The stack in one command: four light children, and here, in this process, engine and precompute.
 
 Those two share one copy of the weights, and no HTTP between them.  The event stream and the stores are embedded.
+A stack that learns has one more child, with a second copy of the weights, and follows what that publishes.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
 from services.runtime.lifecycle import Site, listen, serve
 from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings, variables_of
+from services.samples.settings import SamplesSettings
+from services.trainer.settings import TrainerSettings
 from services.trigger.settings import TriggerSettings
 
 Settings = TypeVar("Settings", bound=ProcessSettings)
@@ -37,7 +40,9 @@ LIGHT: dict[str, type[ProcessSettings]] = {
     "trigger": TriggerSettings,
     "history": HistorySettings,
     "retrieval": RetrievalSettings,
+    "samples": SamplesSettings,
 }
+LEARNING: dict[str, type[ProcessSettings]] = {"trainer": TrainerSettings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +60,24 @@ class LocalStack:
 
 @asynccontextmanager
 async def run_stack(
-    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None]
+    bundle: Path, servers: EmbeddedServers, clock: Clock, say: Callable[[str], None], *, learns_in: str = ""
 ) -> AsyncIterator[LocalStack]:
     """Everything up and ready inside the block; leaving it drains and ends everything but the servers.
 
+    learns_in: the bundle store that a trainer publishes to and the rest follows; empty: nothing is learnt.
     Raises BadBundle; Unavailable when something is not ready in time; SystemExit with one line for a port in use.
     """
-    given = {**servers.given(), "bundle": bundle}
-    light = {name: _placed(kind, name, given) for name, kind in LIGHT.items()}
+    given = {**servers.given(), "bundle": bundle, "state": servers.state}
+    given |= {"bundle_store": learns_in} if learns_in else {}
+    kinds = LIGHT | (LEARNING if learns_in else {})
+    light = {name: _placed(kind, name, given) for name, kind in kinds.items()}
     engine = _placed(EngineSettings, "engine", given)
     precompute = _placed(PrecomputeSettings, "precompute", given)
     hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
     urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
     urls |= {site.name: _url(site.host, site.port) for site in hosted}
-    told = {**_hidden_file(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
+    told = {**_kept_files(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
+    told |= {"RANKGR_BUNDLE_STORE": learns_in} if learns_in else {}
     async with AsyncExitStack() as ending:
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
@@ -94,11 +103,12 @@ async def run_stack(
         yield LocalStack(urls, read_settings(ClientSettings).key_header, stream, failed)
 
 
-def check_ports() -> None:
+def check_ports(*, learns: bool = False) -> None:
     """SystemExit with one line for the first port of the stack that is in use: found out before a long build."""
-    # Settings want a bundle; which one does not matter for where a process listens.
-    given = {"bundle": Path()}
+    # Settings want a bundle, a state and a store; which ones does not matter for where a process listens.
+    given: dict[str, object] = {"bundle": Path(), "state": Path()} | ({"bundle_store": "any"} if learns else {})
     kinds: dict[str, type[ProcessSettings]] = {**LIGHT, "engine": EngineSettings, "precompute": PrecomputeSettings}
+    kinds |= LEARNING if learns else {}
     for name, kind in kinds.items():
         _placed(kind, name, given)
 
@@ -128,10 +138,16 @@ def _hosted_sites(
     ]
 
 
-def _hidden_file(state: Path) -> dict[str, str]:
-    """Where retrieval keeps what is hidden, unless it was told: the cache is empty at every start."""
-    variable = variables_of(RetrievalSettings)["hidden_file"]
-    return {} if os.environ.get(variable) else {variable: str(state / "hidden-items")}
+def _kept_files(state: Path) -> dict[str, str]:
+    """Where retrieval keeps what is hidden, for the cache is empty at every start, samples its join, and the trainer
+    what it needs to go on; unless they are told.
+    """
+    files = {
+        variables_of(RetrievalSettings)["hidden_file"]: state / "hidden-items",
+        variables_of(SamplesSettings)["state"]: state / "samples.sqlite",
+        variables_of(TrainerSettings)["state"]: state / "trainer",
+    }
+    return {variable: str(file) for variable, file in files.items() if not os.environ.get(variable)}
 
 
 def _url(host: str, port: int) -> str:

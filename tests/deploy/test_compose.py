@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from services.runtime.settings import ProcessSettings, StreamSettings, read_settings, variables_of
 
 ROOT = Path(__file__).parents[2]
-PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval")
+PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples")
 VARIABLE = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
 
 
@@ -123,7 +123,7 @@ def test_every_address_is_that_of_a_service_which_is_waited_for() -> None:
 
 def test_whoever_travels_by_kafka_waits_until_its_topics_are_there() -> None:
     travellers = [name for name in PROCESSES if "RANKGR_KAFKA_BOOTSTRAP" in COMPOSE.services[name].environment]
-    assert travellers == ["trigger", "history", "precompute"]
+    assert travellers == ["trigger", "history", "precompute", "samples"]
     for name in travellers:
         assert COMPOSE.services[name].depends_on["topics"].condition == "service_completed_successfully"
 

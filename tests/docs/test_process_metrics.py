@@ -1,4 +1,4 @@
-"""docs/metrics.md names every metric of the five processes, with its type and labels."""
+"""docs/metrics.md names every metric of the processes, with its type and labels."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from services.retrieval.metrics import RetrievalMetrics
 from services.runtime.consume import ConsumeMetrics
 from services.runtime.http_metrics import HttpTallies
 from services.runtime.tallies import CountTally, SpreadTally
+from services.samples.metrics import SamplesMetrics
+from services.trainer.metrics import TrainerMetrics
 from services.trigger.metrics import TriggerMetrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
@@ -31,6 +33,8 @@ PROCESSES = (
     PrecomputeMetrics,
     EngineMetrics,
     RetrievalMetrics,
+    SamplesMetrics,
+    TrainerMetrics,
     LinkMetrics,
     PublishMetrics,
     ConsumeMetrics,

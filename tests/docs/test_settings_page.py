@@ -42,9 +42,11 @@ def rows() -> dict[str, str]:
     return told
 
 
-def test_all_five_processes_are_walked() -> None:
+def test_all_processes_are_walked() -> None:
     prefixes = {str(kind.model_config.get("env_prefix")) for kind in settings_classes()}
-    assert prefixes >= {f"RANKGR_{name}_" for name in ("TRIGGER", "HISTORY", "PRECOMPUTE", "ENGINE", "RETRIEVAL")}
+    assert prefixes >= {
+        f"RANKGR_{name}_" for name in ("TRIGGER", "HISTORY", "PRECOMPUTE", "ENGINE", "RETRIEVAL", "SAMPLES", "TRAINER")
+    }
 
 
 @pytest.mark.parametrize("kind", settings_classes(), ids=lambda kind: kind.__name__)

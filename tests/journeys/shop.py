@@ -72,6 +72,15 @@ class Shop:
         answer = await self._post("/interactions", {"events": events})
         assert (answer.status_code, answer.json()) == (202, {"accepted": len(items)})
 
+    async def report(self, user: str, request: str, done: Sequence[tuple[int, str, int]]) -> None:
+        """Report what happened on a page: item, behaviour, Unix milliseconds."""
+        events = [
+            {"user_id": user, "item_id": item, "behavior": behavior, "timestamp": at, "request_id": request}
+            for item, behavior, at in done
+        ]
+        answer = await self._post("/interactions", {"events": events})
+        assert (answer.status_code, answer.json()) == (202, {"accepted": len(done)})
+
     async def pages(self, user: str, limit: int) -> list[int]:
         """All items of the user's list, page by page."""
         page = await self.retrieve(user, limit=limit)

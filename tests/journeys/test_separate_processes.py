@@ -11,6 +11,9 @@ import httpx
 import pytest
 import redis
 
+from contracts.behaviors import Level
+from contracts.messages import SessionSampled
+from services.runtime.clock import SystemClock
 from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions, free_port
 
 from .conftest import Start
@@ -37,6 +40,12 @@ class Deployment:
             "RANKGR_BUNDLE": str(bundle),
             "RANKGR_PRECOMPUTE_ENGINE_URL": f"http://127.0.0.1:{ports['engine']}",
             "RANKGR_PRECOMPUTE_RETRY_AFTER_S": "1",
+            "RANKGR_SAMPLES_STATE": str(server.directory / "samples.sqlite"),
+            # Short, so that a test can wait for a sample; long enough for a list on a busy machine.
+            "RANKGR_SAMPLES_WINDOW_S": "10",
+            "RANKGR_SAMPLES_GAP_S": "5",
+            "RANKGR_SAMPLES_LATENESS_S": "5",
+            "RANKGR_SAMPLES_IDLE_S": "1",
         }
         self.second_engine = Engine(start_python, bundle)
         self.start = start
@@ -64,7 +73,7 @@ async def deployment(
     micro_bundle: Path,
     tmp_path: Path,
 ) -> Deployment:
-    """All five, ready."""
+    """All of them, ready."""
     server = own_redis(tmp_path / "redis", ServerOptions(append_only=True))
     made = Deployment(start, start_python, server, micro_bundle, client)
     for name in PROCESSES:
@@ -102,6 +111,36 @@ async def test_the_whole_journey_goes_on_after_poison(
     await eventually(bob_s_history_is_known, within_s=20.0)
     for name, one in deployment.running.items():
         assert one.end() == 0, f"{name}: {one.err}"
+
+
+async def test_a_request_becomes_one_sample_with_what_was_not_shown(
+    deployment: Deployment, eventually: Eventually, micro_bundle: Path
+) -> None:
+    shop, items = deployment.shop, items_of(micro_bundle)
+    await shop.trigger("ann", "r-1", items[:4])
+    assert await shop.gets_fresh("ann", "r-1")
+    page = await shop.retrieve("ann", request_id="r-1", limit=30)
+    listed = [item["item_id"] for item in page["items"]]
+    now_ms = SystemClock().now_ms()
+    shown = listed[:3]
+    done = [(item, "exposure", now_ms) for item in shown]
+    await shop.report("ann", "r-1", [*done, (shown[1], "click", now_ms + 1), (shown[2], "purchase", now_ms + 2)])
+
+    with redis.Redis.from_url(deployment.told["RANKGR_REDIS_URL"]) as stream:
+
+        async def sampled() -> bool:
+            return bool(stream.xlen("rankgr:stream:samples"))
+
+        await eventually(sampled, within_s=60.0)
+        [(_number, entry)] = stream.xrange("rankgr:stream:samples")
+    sample = SessionSampled.model_validate_json(entry[b"payload"])
+    assert (sample.user_id, sample.request_id, sample.revision, sample.scene) == ("ann", "r-1", 0, "home")
+    levels = dict(zip(sample.item_ids, sample.levels, strict=True))
+    assert [levels[item] for item in shown] == [Level.EXPOSURE, Level.CLICK, Level.PURCHASE]
+    pseudo = [item for item, level in levels.items() if level is Level.PSEUDO_EXPOSURE]
+    assert pseudo == listed[3:13]
+    assert sample.history_item_ids == tuple(items[:4])
+    assert (sample.model_version, sample.catalog_version) == (page["model_version"], page["catalog_version"])
 
 
 async def test_a_precompute_that_is_killed_in_the_middle_of_its_work_loses_no_trigger(

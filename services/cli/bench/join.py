@@ -16,12 +16,15 @@ def join(
     users: Annotated[int, typer.Option(min=1, help="Users that they are spread over.")] = 5_000,
     sessions: Annotated[int, typer.Option(min=1, help="Open sessions whose memory is measured.")] = 5_000,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of users and items.")] = 0,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Also the process's loop: a real stream, its state on a disk.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the pure join: messages read, joined, samples and state written as bytes; no stream, no disk."""
+    """Measure the pure join: messages read, joined, samples and state written as bytes; --whole: the process too."""
     from services.bench.join.main import run
 
-    outcome = run(views, users, sessions, seed, datetime.now(UTC))
+    outcome = run(views, users, sessions, seed, datetime.now(UTC), whole=whole)
     if as_json:
         emit(outcome.content())
     else:

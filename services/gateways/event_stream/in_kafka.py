@@ -6,6 +6,7 @@ Mains build it.  Topics are made by `rankgr topics create` and never by accident
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from random import Random, SystemRandom
 
 from contracts.messages import Topic
@@ -16,6 +17,7 @@ from services.gateways.event_stream.kafka.membership import GroupTimes
 from services.gateways.event_stream.kafka.newest import newest_messages
 from services.gateways.event_stream.kafka.place import KafkaPlace
 from services.gateways.event_stream.kafka.publisher import KafkaPublisher, PublishLimits
+from services.gateways.event_stream.kafka.reader import KafkaReader
 from services.gateways.event_stream.limits import StreamLimits
 from services.runtime.clock import Clock
 
@@ -60,6 +62,10 @@ class KafkaEventStream:
     def consumer(self, topic: str, group: str, member: str) -> KafkaConsumer:
         """See the port."""
         return KafkaConsumer(Seat(topic, group, member), self._around)
+
+    def reader(self, topic: str, name: str, positions: Mapping[str, str]) -> KafkaReader:
+        """See the port."""
+        return KafkaReader(self._place, topic, name, positions, fetch_wait_s=self._around.times.fetch_wait_s)
 
     async def ping(self) -> None:
         """See the port.  A topic that is not there counts as a stream that cannot be used."""

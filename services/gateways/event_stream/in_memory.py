@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
+from contracts.errors import BadInput
 from contracts.messages import Topic
 from services.gateways.event_stream.dead_letter import dead_letter
 from services.gateways.event_stream.limits import StreamLimits
-from services.gateways.event_stream.port import Delivery
+from services.gateways.event_stream.port import NOTHING_PAUSED, Delivery, ReadBatch, ReadMessage
 from services.runtime.clock import Clock
+
+_PART = "0"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -57,6 +64,10 @@ class MemoryEventStream:
     def consumer(self, topic: str, group: str, member: str) -> MemoryConsumer:
         """See the port."""
         return MemoryConsumer(self, topic, group, member)
+
+    def reader(self, topic: str, name: str, positions: Mapping[str, str]) -> MemoryReader:
+        """See the port."""
+        return MemoryReader(self._log(topic), topic, name, positions.get(_PART, "0"))
 
     async def ping(self) -> None:
         """Always usable."""
@@ -165,3 +176,51 @@ class MemoryConsumer:
 
     def _now_ms(self) -> int:
         return self._stream._clock.now_ms()
+
+
+class MemoryReader:
+    """A topic has one part here; a position is the number of the next message."""
+
+    def __init__(self, log: _Log, topic: str, name: str, position: str) -> None:
+        if not position.isdecimal():
+            raise BadInput(f"no position of this stream: {position!r}")
+        self._log = log
+        self._topic = topic
+        self._name = name
+        self._next = int(position)
+
+    async def parts(self) -> frozenset[str]:
+        """See the port."""
+        return frozenset({_PART})
+
+    async def read(self, most: int, wait_s: float, paused: Collection[str] = NOTHING_PAUSED) -> ReadBatch:
+        """See the port."""
+        if _PART in paused:
+            return ReadBatch([])
+        self._log.arrived.clear()
+        if self._next >= self._log.next_id and wait_s > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._log.arrived.wait()
+        lost = max(0, next(iter(self._log.messages), self._next) - self._next)
+        if lost:
+            _log.warning("messages were dropped before they were read", extra={"topic": self._topic, "messages": lost})
+            self._next += lost
+        numbers = range(self._next, min(self._next + most, self._log.next_id))
+        self._next = numbers.stop if numbers else self._next
+        ended = frozenset({_PART}) if self._next >= self._log.next_id else NOTHING_PAUSED
+        return ReadBatch([self._message(number) for number in numbers], ended, lost)
+
+    async def keep(self, positions: Mapping[str, str]) -> None:
+        """Nothing is dropped for having been read."""
+
+    async def lag(self) -> int:
+        """See the port."""
+        return max(0, self._log.next_id - max(self._next, next(iter(self._log.messages), 0)))
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    def _message(self, number: int) -> ReadMessage:
+        key, payload, published_at = self._log.messages[number]
+        return ReadMessage(_PART, str(number + 1), key, payload, published_at)

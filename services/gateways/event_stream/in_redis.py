@@ -8,6 +8,7 @@ publisher needs, is imported where somebody consumes.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from random import Random, SystemRandom
 from typing import Any
 
@@ -15,7 +16,7 @@ from contracts.errors import StreamDown
 from contracts.messages import Topic
 from services.gateways.event_stream.in_flight import InFlight
 from services.gateways.event_stream.limits import StreamLimits
-from services.gateways.event_stream.port import EventConsumer
+from services.gateways.event_stream.port import EventConsumer, EventReader
 from services.gateways.event_stream.redis_streams import BLOCK_S, PATIENCE_S, stream_key
 from services.gateways.redis_link import RedisTimes, place_of
 from services.gateways.redis_link.link_errors import LinkFailed
@@ -93,14 +94,16 @@ class RedisEventStream:
         from services.gateways.event_stream.redis_consumer import RedisConsumer
         from services.gateways.redis_link.clients import connect_redis
 
-        times = RedisTimes(
-            connect_s=self._times.connect_s,
-            answer_s=self._times.answer_s + BLOCK_S + PATIENCE_S,
-            free_connection_s=self._times.free_connection_s + BLOCK_S,
-            connections=self._times.connections,
-        )
-        redis = connect_redis(self._url, times)
+        redis = connect_redis(self._url, self._patient())
         return RedisConsumer(redis, self._url, self._clock, self._limits, (topic, group, member), self._random)
+
+    def reader(self, topic: str, name: str, positions: Mapping[str, str]) -> EventReader:
+        """See the port.  Connections as a consumer's."""
+        from services.gateways.event_stream.redis_reader import RedisReader
+        from services.gateways.redis_link.clients import connect_redis
+
+        redis = connect_redis(self._url, self._patient())
+        return RedisReader(redis, self._url, self._limits, (topic, name), positions)
 
     async def ping(self) -> None:
         """See the port.  Asked where publications go: a breaker that is open counts."""
@@ -123,6 +126,14 @@ class RedisEventStream:
     async def close(self) -> None:
         """See the port."""
         await self._mux.close()
+
+    def _patient(self) -> RedisTimes:
+        return RedisTimes(
+            connect_s=self._times.connect_s,
+            answer_s=self._times.answer_s + BLOCK_S + PATIENCE_S,
+            free_connection_s=self._times.free_connection_s + BLOCK_S,
+            connections=self._times.connections,
+        )
 
     async def _look_at(self, topic: str) -> None:
         place = stream_key(topic).encode()

@@ -20,43 +20,13 @@ from contracts.messages import Topic
 from services.gateways.event_stream.dead_letter import dead_letter
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.event_stream.port import Delivery
-from services.gateways.event_stream.redis_streams import BLOCK_S, stream_key
+from services.gateways.event_stream.redis_streams import BLOCK_S, TRIM, stream_key
 from services.gateways.redis_link.failing import failing_as
 from services.runtime.clock import Clock
 
 _TRIM_EVERY = 1000
 _RELEASE_AT_ONCE = 1000
 _LOST_GROUP = ("NOGROUP", "UNBLOCKED")
-
-# Drops what every group has acknowledged, as far as the stream is longer than asked; whole nodes only, which
-# is cheap.  Runs in one step, so no group can move or be born between the look and the cut.
-_TRIM = """
-local surplus = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[1])
-if surplus <= 0 then return 0 end
-local function number(id)
-  local time, count = string.match(id, '(%d+)-(%d+)')
-  return tonumber(time), tonumber(count)
-end
-local oldest
-for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  local name, last
-  for i = 1, #group, 2 do
-    if group[i] == 'name' then name = group[i + 1] end
-    if group[i] == 'last-delivered-id' then last = group[i + 1] end
-  end
-  local pending = redis.call('XPENDING', KEYS[1], name)
-  if pending[1] > 0 then last = pending[2] end
-  if oldest then
-    local a_time, a_count = number(oldest)
-    local b_time, b_count = number(last)
-    if b_time < a_time or (b_time == a_time and b_count < a_count) then oldest = last end
-  else
-    oldest = last
-  end
-end
-if not oldest then return 0 end
-return redis.call('XTRIM', KEYS[1], 'MINID', '~', oldest, 'LIMIT', surplus)
-"""
 
 T = TypeVar("T")
 
@@ -85,7 +55,7 @@ class RedisConsumer:
         self._retry_after_ms = round(limits.retry_after_s * 1000)
         # Not longer than what was given back has to wait.
         self._block_s = min(BLOCK_S, max(0.05, limits.retry_delay_s))
-        self._trim = redis.register_script(_TRIM)
+        self._trim = redis.register_script(TRIM)
         self._joined = False
         self._claim_from: bytes | str = "0-0"
         self._acked = 0

@@ -199,6 +199,25 @@ def test_a_flood_of_one_user_s_events_stays_bounded_and_is_counted() -> None:
     assert process.take(interaction("ann", 1, 1_000_000, request_id="r")) is Outcome.JOINED
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_samples_taken_a_few_at_a_time_are_those_taken_at_once(data: st.DataObject) -> None:
+    coming = data.draw(arrivals(data.draw(logs())))
+    most = data.draw(st.integers(1, 3))
+    whole, parts = SessionJoin(RULES), SessionJoin(RULES)
+    for event in coming:
+        feed(whole, event)
+        feed(parts, event)
+    found: list[SessionSampled] = []
+    while parts.watermark < END_MS:
+        found += parts.advance(END_MS, most)
+    assert sorted(found, key=identity_of) == sorted(whole.advance(END_MS), key=identity_of)
+
+
+def identity_of(sample: SessionSampled) -> tuple[str, int]:
+    return sample.sample_id, sample.revision
+
+
 def test_users_without_anything_open_leave_memory_and_their_past_comes_back() -> None:
     process = Process()
     process.take(interaction("ann", 7, 1000, request_id="r-1"))

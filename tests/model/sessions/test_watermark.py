@@ -67,3 +67,27 @@ def test_it_goes_on_from_what_was_kept() -> None:
     assert again.advance(0) == 890
     again.saw("b", 1200)
     assert again.advance(0) == 990
+
+
+def test_a_part_that_is_no_more_holds_up_nobody() -> None:
+    made = watermark()
+    made.saw("a", 1000)
+    assert made.advance(5000) == 0
+    made.forget("b")
+    assert made.advance(5000) == 990
+    assert made.marks() == {"a": 1000}
+
+
+def test_a_part_that_cannot_be_read_holds_event_time_up_however_long_it_was_silent_before() -> None:
+    made = watermark()
+    for part in "ab":
+        made.saw(part, 1000)
+        made.silent(part, 0)
+        made.silent(part, 50)
+    assert made.advance(5000) == 4990
+    made.away("a")
+    assert made.advance(9000) == 4990
+    made.silent("a", 100)
+    assert made.advance(9000) == 4990
+    made.silent("a", 150)
+    assert made.advance(9000) == 8990

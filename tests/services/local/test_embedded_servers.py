@@ -18,8 +18,8 @@ pytestmark = pytest.mark.redis
 HOLDER = """
 import sys
 from pathlib import Path
-from services.local.sole_use import sole_use
-with sole_use(Path(sys.argv[1])):
+from services.runtime.sole_use import sole_use
+with sole_use(Path(sys.argv[1]), "stack"):
     print("held", flush=True)
     sys.stdin.read()
 """

@@ -121,7 +121,8 @@ class PartitionBook:
         delivered = [held for held in self.held.values() if held.delivered]
         reach = max([self._delivered_to, *(held.offset + 1 for held in delivered), *(n + 1 for n in self._settled)])
         ranges = list(_ranges(sorted(self._settled), self.low))
-        attempts = {held.offset - self.low: held.attempt for held in delivered if held.attempt > 1}
+        # Also of those that were not delivered in this spell: whoever has a partition for a moment forgets nothing.
+        attempts = {held.offset - self.low: held.attempt for held in self.held.values() if held.attempt > 1}
         attempts |= {offset - self.low: known for offset, known in self._attempts.items() if offset >= self.low}
         while True:
             written = {"d": max(0, reach - self.low), "s": ranges, "a": attempts}

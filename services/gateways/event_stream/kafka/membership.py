@@ -13,19 +13,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.net.compat import KafkaNetClient
 from kafka.structs import MemberState
 
 from services.gateways.event_stream.kafka.book import Fetched
-from services.gateways.event_stream.kafka.link import FAILURES
+from services.gateways.event_stream.kafka.connecting import connected_consumer
 from services.gateways.event_stream.kafka.place import KafkaPlace
 
 POLL_S = 0.25
 COMMIT_S = 2.0
-REQUEST_S = 5.0
-BOOTSTRAP_S = 2.0
 CLOSE_S = 2.0
 FETCHED_AT_ONCE = 200
 FETCH_BYTES = 4 * 1024 * 1024
@@ -80,46 +76,19 @@ class Membership:
     @classmethod
     async def begin(cls, place: KafkaPlace, topic: str, group: str, member: str, times: GroupTimes) -> Membership:
         """Connect; partitions come with later polls."""
-
-        made: list[KafkaNetClient] = []
-
-        def client(**configs: object) -> KafkaNetClient:
-            made.append(KafkaNetClient(**configs))
-            return made[-1]
-
-        def connect() -> KafkaConsumer:
-            try:
-                consumer = joining()
-                if not consumer.partitions_for_topic(topic):
-                    raise kafka_errors.UnknownTopicOrPartitionError(topic)
-            except FAILURES:
-                # A consumer that could not be made leaves its thread behind, which nobody else would end.
-                for one in made:
-                    one.close()
-                raise
-            return consumer
-
-        def joining() -> KafkaConsumer:
-            return KafkaConsumer(
-                topic,
-                kafka_client=client,
-                **{**place.configs(), "client_id": member},
-                group_id=group,
-                auto_offset_reset="earliest",
-                enable_auto_commit=False,
-                allow_auto_create_topics=False,
-                partition_assignment_strategy=[CooperativeStickyAssignor],
-                session_timeout_ms=round(times.session_s * 1000),
-                heartbeat_interval_ms=round(times.heartbeat_s * 1000),
-                bootstrap_timeout_ms=round(BOOTSTRAP_S * 1000),
-                request_timeout_ms=round(REQUEST_S * 1000),
-                fetch_max_wait_ms=round(times.fetch_wait_s * 1000),
-                fetch_max_bytes=FETCH_BYTES,
-                max_poll_records=FETCHED_AT_ONCE,
-                metrics_enabled=False,
-            )
-
-        return cls(topic, await asyncio.to_thread(connect))
+        configs = {
+            **place.configs(),
+            "client_id": member,
+            "group_id": group,
+            "auto_offset_reset": "earliest",
+            "partition_assignment_strategy": [CooperativeStickyAssignor],
+            "session_timeout_ms": round(times.session_s * 1000),
+            "heartbeat_interval_ms": round(times.heartbeat_s * 1000),
+            "fetch_max_wait_ms": round(times.fetch_wait_s * 1000),
+            "fetch_max_bytes": FETCH_BYTES,
+            "max_poll_records": FETCHED_AT_ONCE,
+        }
+        return cls(topic, await asyncio.to_thread(connected_consumer, topic, configs, (topic,)))
 
     async def poll(self, *, paused: bool) -> Polled:
         """Wait a moment for messages, and keep the place in the group.  While `paused` none are fetched."""

@@ -17,9 +17,9 @@ from services.gateways.event_stream.in_flight import InFlight
 from services.gateways.event_stream.kafka.failing import down
 from services.gateways.event_stream.kafka.leaders import Leaders
 from services.gateways.event_stream.kafka.link import FAILURES, Batch, KafkaLink, Outcome
-from services.gateways.event_stream.kafka.murmur2 import partition_of
 from services.gateways.event_stream.kafka.place import KafkaPlace
 from services.gateways.event_stream.kafka.record_batch import OVERHEAD, RECORD_OVERHEAD, record_batch
+from services.gateways.event_stream.murmur2 import partition_of
 from services.runtime.clock import Clock
 
 # Kafka's default for the largest batch is 1 MiB, `max.message.bytes`.

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from kafka.partitioner.default import murmur2 as reference_murmur2
 from kafka.record.memory_records import MemoryRecords
 
-from services.gateways.event_stream.kafka.murmur2 import murmur2, partition_of
 from services.gateways.event_stream.kafka.record_batch import OVERHEAD, RECORD_OVERHEAD, record_batch, varint
+from services.gateways.event_stream.murmur2 import murmur2, partition_of
 
 MESSAGES = st.lists(st.tuples(st.binary(max_size=300), st.binary(max_size=9000)), min_size=1, max_size=20)
 
