@@ -6,6 +6,7 @@ RankGRError
 |  |- BadBundle           a bundle that is damaged, foreign or inconsistent
 |  |- NoSuchBundle        a version that the bundle store does not have
 |  |- BundleRefused       a bundle that the gate does not let through
+|  |- ItemsRefused        items that cannot join or leave a catalogue
 |  |- BadRequest          a request whose values make no sense together
 |  |- BadCursor           a paging cursor that is damaged or another user's
 |  |- PromptTooLong, UnknownToken
@@ -60,6 +61,14 @@ class NoSuchBundle(BadInput):
 
 class BundleRefused(BadInput):
     """A bundle that the gate does not let through; the message is the reason."""
+
+
+class ItemsRefused(BadInput):
+    """Items that cannot join or leave a catalogue; `lines` has one line for each."""
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        super().__init__(lines[0] if len(lines) == 1 else f"{lines[0]} (and {len(lines) - 1} more)")
+        self.lines = lines
 
 
 class BadRequest(BadInput):

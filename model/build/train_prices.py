@@ -14,7 +14,7 @@ import numpy.typing as npt
 from model.data.columns import ParquetColumns
 from model.data.data_set import DataSet
 from model.data.read_interactions import INTERACTIONS_FILE
-from model.semantic_id.price_facet import split_prices
+from model.semantic_id.price_facet import priced, split_prices
 
 # Shapes: E rows with a price, K items with one, N items.
 Int64s = npt.NDArray[np.int64]
@@ -39,8 +39,8 @@ def with_train_prices(data: DataSet, directory: Path) -> DataSet:
     known_K = np.isin(item_K, data.items.item_id)
     price_N[np.searchsorted(data.items.item_id, item_K[known_K])] = median_K[known_K]
     texts, _ = split_prices(data.items.text)
-    priced = tuple(_priced(text, price) for text, price in zip(texts, price_N.tolist(), strict=True))
-    return dataclasses.replace(data, items=dataclasses.replace(data.items, text=priced, price=price_N))
+    with_prices = tuple(priced(text, price) for text, price in zip(texts, price_N.tolist(), strict=True))
+    return dataclasses.replace(data, items=dataclasses.replace(data.items, text=with_prices, price=price_N))
 
 
 def medians(item_E: Int64s, value_E: Float64s) -> tuple[Int64s, Float64s]:
@@ -50,10 +50,3 @@ def medians(item_E: Int64s, value_E: Float64s) -> tuple[Int64s, Float64s]:
     sorted_E = value_E[order_E]
     low_K, high_K = first_K + (count_K - 1) // 2, first_K + count_K // 2
     return item_K, (sorted_E[low_K] + sorted_E[high_K]) / 2
-
-
-def _priced(text: str, price: float) -> str:
-    parts = [part.strip() for part in text.split("|")]
-    if price == price:
-        parts.append(f"price {price:g}")
-    return " | ".join(part for part in parts if part)

@@ -22,6 +22,7 @@ from model.semantic_id.quantiser import Quantiser
 from model.semantic_id.quantisers import read_quantiser
 from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.text_features import FittedTextFeatures
+from model.semantic_id.text_neighbours import NEIGHBOURS, TextNeighbours
 
 QUANTISER_FILE = "quantiser.safetensors"
 FEATURES_FOLDER = "features"
@@ -32,7 +33,10 @@ ENCODER_FILES = frozenset({QUANTISER_FILE, _ARRAYS, _DESCRIPTION})
 
 
 class _Description(BaseModel):
-    """item_features.json.  text: how texts are read; "none" where the items had none."""
+    """item_features.json.  text: how texts are read; "none" where the items had none.
+
+    neighbours: items whose co-occurrence stands in for a new item's; 0 in bundles of earlier releases.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,6 +46,7 @@ class _Description(BaseModel):
     text_dims: int = Field(ge=0)
     history_dims: int = Field(ge=0)
     facets: tuple[str, ...] = ()
+    neighbours: int = Field(default=0, ge=0)
 
 
 def feature_files(features: ItemFeatures) -> dict[str, bytes]:
@@ -50,6 +55,7 @@ def feature_files(features: ItemFeatures) -> dict[str, bytes]:
     kind: Literal["hashed-words-1", "sentences-1", "none"] = "hashed-words-1" if text else "none"
     if text and text.encoder_fingerprint:
         kind = "sentences-1"
+    neighbours = features.neighbours
     description = _Description(
         text=kind,
         encoder=text.encoder_fingerprint if text else "",
@@ -57,8 +63,11 @@ def feature_files(features: ItemFeatures) -> dict[str, bytes]:
         text_dims=text.dims if text else 0,
         history_dims=features.history_dims,
         facets=text.facet_names if text else (),
+        neighbours=len(neighbours.text) if neighbours else 0,
     )
     arrays = text.to_arrays() if text else {}
+    if neighbours and len(neighbours.text):
+        arrays |= neighbours.to_arrays()
     return {
         ARRAYS_FILE: save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
         DESCRIPTION_FILE: description.model_dump_json(indent=2).encode() + b"\n",
@@ -84,18 +93,20 @@ def read_encoder_files(directory: Path, encoder: SentenceEncoder | None = None) 
         description = _Description.model_validate_json((directory / _DESCRIPTION).read_bytes())
     except ValidationError as error:
         raise BadBundle(f"{directory}: {_DESCRIPTION}: {first_complaint(error)}") from error
+    arrays = _arrays(directory, _ARRAYS) if description.text != "none" else {}
+    kept = {name: arrays.pop(name) for name in NEIGHBOURS if description.neighbours and name in arrays}
     text: FittedTextFeatures | None = None
     if description.text != "none":
-        arrays = _arrays(directory, _ARRAYS)
         text = FittedTextFeatures.from_arrays(arrays, description.facets, description.encoder, encoder)
-    features = ItemFeatures(text, description.text_weight, description.history_dims)
+    text_dims, history_dims = text.dims if text else 0, description.history_dims
     quantiser = read_quantiser_file(directory)
-    text_dims = text.dims if text else 0
-    if text_dims != description.text_dims or features.dims != quantiser.dims:
+    if text_dims != description.text_dims or text_dims + history_dims != quantiser.dims:
         raise BadBundle(
-            f"{directory}: {features.dims} item features ({text_dims} of the text) fit neither "
+            f"{directory}: {text_dims + history_dims} item features ({text_dims} of the text) fit neither "
             f"the {description.text_dims} described nor the quantiser's {quantiser.dims}"
         )
+    neighbours = TextNeighbours.from_arrays(kept, text_dims, history_dims) if description.neighbours else None
+    features = ItemFeatures(text, description.text_weight, history_dims, neighbours)
     return NewItemEncoder(features, quantiser)
 
 

@@ -44,7 +44,7 @@ def read_items(directory: Path, used: Int64) -> ItemTable:
     return ItemTable(
         item_id=item_id,
         title=title,
-        text=_feature_texts(_texts(columns, "text", row_N), title, categories, brand),
+        text=tuple(map(feature_text, _texts(columns, "text", row_N), title, categories, brand)),
         brand=brand if any(brand) else (),
         categories=categories if any(categories) else (),
         price=_prices(columns, row_N),
@@ -65,7 +65,6 @@ def _prices(columns: ParquetColumns, row_N: Int64) -> Float64 | None:
     return price_N
 
 
-def _feature_texts(text: tuple[str, ...], *parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The text as given; where an item has none, what else is known of it."""
-    joined = zip(*parts, strict=True)
-    return tuple(own or " | ".join(part for part in known if part) for own, known in zip(text, joined, strict=True))
+def feature_text(text: str, *parts: str) -> str:
+    """The text as given; where an item has none, what else is known of it: title, categories, brand."""
+    return text or " | ".join(part for part in parts if part)

@@ -1,9 +1,10 @@
 """Move items out of crowded semantic ids until none holds more than a cap, in the manner of FORGE.
 
-Called when a bundle is built.  Prefixes stay semantic: an item leaves its prefix only when that is full.
+Called when a bundle is built, and when items join its catalogue.  Prefixes stay semantic: an item leaves its prefix
+only when that is full.
 """
 
-# Shapes: N items, D dimensions, M levels, V codes of a level, K items in question.
+# Shapes: N items, T items that are there already, D dimensions, M levels, V codes of a level, K items in question.
 
 from __future__ import annotations
 
@@ -26,7 +27,12 @@ ROWS_AT_ONCE = 512
 
 
 def settle_collisions(
-    codes_NM: Int32s, features_ND: Float32s, centroids: Sequence[Float32s], popularity_N: Float32s, cap: int
+    codes_NM: Int32s,
+    features_ND: Float32s,
+    centroids: Sequence[Float32s],
+    popularity_N: Float32s,
+    cap: int,
+    taken_TM: Int32s | None = None,
 ) -> Int32s:
     """Codes under which every semantic id holds at most `cap` items, Int32[N, M].
 
@@ -36,24 +42,38 @@ def settle_collisions(
     3. Items whose prefix is completely full give up one more code at a time, from the right, until a part of
        the tree has room, and there take the nearest code with room at each level.  Parts near the leaves are
        filled first, most popular items first.
+
+    taken_TM: codes of items that nobody moves, however many share an id; what they take is no room.
     Raises BadDataSet where there are more items than places.
     """
     sizes = tuple(len(centroid_VD) for centroid_VD in centroids)
-    check_room(codes_NM.shape[0], sizes, cap)
-    order_N = np.lexsort((np.arange(codes_NM.shape[0]), -popularity_N.astype(np.float64)))
-    settled_NM = codes_NM.copy()
-    homeless_K = _overflow(codes_NM, order_N, cap)
-    stays_N = np.ones(codes_NM.shape[0], np.bool_)
-    stays_N[homeless_K] = False
+    new, levels = codes_NM.shape
+    taken_TM = np.empty((0, levels), np.int32) if taken_TM is None else first_of_each_id(taken_TM, cap)
+    check_room(new + len(taken_TM), sizes, cap)
+    # New items first: their rows are then rows of the features too, which nobody needs of the others.
+    all_AM = np.concatenate([codes_NM, taken_TM])
+    order_N = np.lexsort((np.arange(new), -popularity_N.astype(np.float64)))
+    homeless_K = _overflow(all_AM, np.concatenate([np.arange(new, len(all_AM)), order_N]), cap)
+    stays_A = np.ones(len(all_AM), np.bool_)
+    stays_A[homeless_K] = False
+    settled_AM = all_AM.copy()
     with one_thread():
-        for rows_K, taken_V in _crowded_prefixes(codes_NM, homeless_K, stays_N, sizes[-1]):
-            residual_KD = _residual(features_ND[rows_K], codes_NM[rows_K, :-1], centroids)
-            found_K = _nearest_with_room(residual_KD, centroids[-1], cap - taken_V)
+        for rows_K, held_V in _crowded_prefixes(all_AM, homeless_K, stays_A, sizes[-1]):
+            residual_KD = _residual(features_ND[rows_K], all_AM[rows_K, :-1], centroids)
+            found_K = _nearest_with_room(residual_KD, centroids[-1], cap - held_V)
             housed_K = found_K >= 0
-            settled_NM[rows_K[housed_K], -1] = found_K[housed_K]
-            stays_N[rows_K[housed_K]] = True
-        _Tree(settled_NM, stays_N, features_ND, centroids, cap).house(order_N[~stays_N[order_N]])
+            settled_AM[rows_K[housed_K], -1] = found_K[housed_K]
+            stays_A[rows_K[housed_K]] = True
+        _Tree(settled_AM, stays_A, features_ND, centroids, cap).house(order_N[~stays_A[order_N]])
+    settled_NM: Int32s = settled_AM[:new]
     return settled_NM
+
+
+def first_of_each_id(codes_TM: Int32s, cap: int) -> Int32s:
+    """The codes less those beyond the first `cap` of their id: as many as take room.  Int32[<= T, M]."""
+    kept_T = np.ones(len(codes_TM), np.bool_)
+    kept_T[_overflow(codes_TM, np.arange(len(codes_TM)), cap)] = False
+    return codes_TM[kept_T]
 
 
 def check_room(items: int, level_sizes: Sequence[int], cap: int) -> None:

@@ -16,6 +16,7 @@ from contracts.errors import BadDataSet
 from model.semantic_id.cooccurrence import WINDOW, cooccurrence_features
 from model.semantic_id.sentence_encoder import SentenceEncoder
 from model.semantic_id.text_features import FittedTextFeatures
+from model.semantic_id.text_neighbours import TextNeighbours
 from model.semantic_id.unit_rows import Float32s, unit_rows
 
 # Share of the squared length that the text block takes where an item has both.
@@ -38,13 +39,14 @@ class FeatureRecipe:
 class ItemFeatures:
     """A row is the text block, of length `text_weight`, beside `history_dims` columns of co-occurrence.
 
-    A new item stands in no history yet: its co-occurrence block is zero, as it was for every catalogue item
-    that no user's history had.  `text` is None where the catalogue's items had none.
+    A new item stands in no history yet: `neighbours` give it the co-occurrence of items with texts like its own; None,
+    in bundles of earlier releases: it has none.  `text` is None where the catalogue's items had none.
     """
 
     text: FittedTextFeatures | None
     text_weight: float
     history_dims: int
+    neighbours: TextNeighbours | None = None
 
     @classmethod
     def fit(
@@ -67,20 +69,23 @@ class ItemFeatures:
         history_dims = dims // (1 + has_text) if has_histories or not has_text else 0
         text, text_weight = None, 0.0
         blocks: list[Float32s] = []
+        neighbours: TextNeighbours | None = None
         if has_text:
             text, row_ND = FittedTextFeatures.fit_transform(texts, dims - history_dims, seed, encoder)
             text_weight = float(np.sqrt(text_share if history_dims else 1.0))
             blocks.append(text_weight * row_ND)
         if history_dims:
             weight = float(np.sqrt(1.0 - text_share if has_text else 1.0))
-            blocks.append(
-                weight * cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed, recipe.window)
-            )
+            history_NH = cooccurrence_features(item_rows_of_users, len(texts), history_dims, seed, recipe.window)
+            if has_text:
+                seen_N = np.bincount(np.concatenate(item_rows_of_users), minlength=len(texts))
+                neighbours = TextNeighbours.of(row_ND, history_NH, seen_N)
+            blocks.append(weight * history_NH)
         features_ND = np.hstack(blocks)
         unknown_N = ~features_ND.any(axis=1)
         chance_ND = np.random.default_rng(seed).standard_normal(features_ND.shape)
         features_ND[unknown_N] = UNKNOWN_LENGTH * unit_rows(chance_ND[unknown_N])
-        return cls(text, text_weight, history_dims), features_ND
+        return cls(text, text_weight, history_dims, neighbours), features_ND
 
     @property
     def dims(self) -> int:
@@ -94,5 +99,11 @@ class ItemFeatures:
         """
         if self.text is None:
             raise BadDataSet("the items had no texts to learn from: a new item's text says nothing about its codes")
-        text_KD = self.text_weight * self.text.transform(texts)
-        return np.hstack([text_KD, np.zeros((len(texts), self.history_dims), np.float32)])
+        text_KT = self.text.transform(texts)
+        blocks = [self.text_weight * text_KT]
+        if self.history_dims:
+            history_KH = np.zeros((len(texts), self.history_dims), np.float32)
+            if self.neighbours is not None:
+                history_KH = np.float32(np.sqrt(1 - self.text_weight**2)) * self.neighbours.history_of(text_KT)
+            blocks.append(history_KH)
+        return np.hstack(blocks)

@@ -28,6 +28,14 @@ def split_prices(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.float6
     return words, price_N
 
 
+def priced(text: str, price: float) -> str:
+    """The parts of a text between `|` with this price as the last one; none where the price is NaN."""
+    parts = [part.strip() for part in text.split("|")]
+    if price == price:
+        parts.append(f"price {price:g}")
+    return " | ".join(part for part in parts if part)
+
+
 @dataclass(frozen=True, slots=True)
 class PriceScale:
     """Where cheap ends and dear begins, as logarithms: log(1 + price)."""

@@ -68,11 +68,21 @@ class PromoteBundle:
     judge: Judge | None = None
     note: Callable[[Publication], None] = lambda _outcome: None
 
-    def __call__(self, directory: Path, channel: Channel = Channel.LATEST, *, hold_s: float | None = None) -> Promoted:
-        """Publish a directory and move the channel to it.  `hold_s`: how long a canary is to be watched."""
+    def __call__(
+        self,
+        directory: Path,
+        channel: Channel = Channel.LATEST,
+        *,
+        hold_s: float | None = None,
+        seen: tuple[Move, ...] | None = None,
+    ) -> Promoted:
+        """Publish a directory and move the channel to it.  `hold_s`: how long a canary is to be watched.
+
+        `seen`: the channel's moves when the directory was made, where it was made from what the channel pointed to.
+        """
         try:
             # Seen before it is judged: a channel that moves meanwhile was judged against something else.
-            moves = self.store.moves(channel)
+            moves = self.store.moves(channel) if seen is None else seen
             figures = self._judged(directory)
             bundle = self.store.publish(directory, self.clock.now_ms())
             promoted = self._moved(bundle, channel, moves, figures, hold_s)

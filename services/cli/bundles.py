@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ LOOK_EVERY_S = 0.5
 @app.command("list")
 def list_(store: Store = "", as_json: AsJson = False) -> None:
     """Every version, which of them is served, and what was refused."""
-    opened = _opened(store)[0]
+    opened = store_of(store)[0]
     places = _places(opened)
     rows = [_row(one, places) for one in opened.bundles()]
     refusals = opened.refusals()
@@ -56,7 +57,7 @@ def show(version: Named = "latest", store: Store = "", as_json: AsJson = False) 
     from services.gateways.bundle_store.port import Channel
     from services.local.bundle_store import version_named
 
-    opened = _opened(store)[0]
+    opened = store_of(store)[0]
     found = opened.bundle(version_named(opened, version))
     moves = [(channel, move) for channel in Channel for move in opened.moves(channel) if move.version == found.version]
     if as_json:
@@ -106,8 +107,8 @@ def promote(
     from services.local.bundle_store import version_named, who
     from services.runtime.clock import SystemClock
 
-    opened, settings = _opened(store)
-    judge = _gate(data, split, k, max_fall, golden_ms) if gate else None
+    opened, settings = store_of(store)
+    judge = gate_of(data, split, k, max_fall, golden_ms) if gate else None
     promoting = PromoteBundle(opened, SystemClock(), who(), settings.bundle_keep, judge)
     channel = Channel.CANARY if canary or canary_for else Channel.LATEST
     hold_s = canary_for or None
@@ -118,8 +119,8 @@ def promote(
     if canary_for:
         if not as_json:
             note(f"{done.bundle.version} is the canary, for {canary_for:g} s")
-        _wait_for_canary(opened, done.bundle.version)
-    _tell(done, Channel.LATEST if canary_for else channel, as_json)
+        wait_for_canary(opened, done.bundle.version)
+    tell(done, Channel.LATEST if canary_for else channel, as_json)
 
 
 @app.command("rollback")
@@ -134,7 +135,7 @@ def rollback(
     from services.local.bundle_store import version_named, who
     from services.runtime.clock import SystemClock
 
-    opened = _opened(store)[0]
+    opened = store_of(store)[0]
     back = RollBack(opened, SystemClock(), who())
     done = back.withdraw() if canary else back(version_named(opened, to) if to else None)
     if as_json:
@@ -155,7 +156,7 @@ def diff(one: Either, other: Either, store: Store = "", as_json: AsJson = False)
     if (Path(one) / "manifest.json").exists() and (Path(other) / "manifest.json").exists():
         found = difference(read_bundle(Path(one)), read_bundle(Path(other)))
     else:
-        held = _opened(store)[0]
+        held = store_of(store)[0]
         with directory_of(held, one) as left, directory_of(held, other) as right:
             found = difference(read_bundle(left), read_bundle(right))
     if as_json:
@@ -173,7 +174,8 @@ def diff(one: Either, other: Either, store: Store = "", as_json: AsJson = False)
         people().print(f"  {name}: moved by {far:.2e} of its length")
 
 
-def _opened(store: str) -> tuple[BundleStore, PublishSettings]:
+def store_of(store: str) -> tuple[BundleStore, PublishSettings]:
+    """The store of this URL, or of the environment, and the settings.  Raises BadParameter where neither names one."""
     from services.bundles.settings import PublishSettings
     from services.local.bundle_store import open_store
     from services.runtime.settings import read_settings
@@ -185,7 +187,8 @@ def _opened(store: str) -> tuple[BundleStore, PublishSettings]:
     return open_store(url), settings
 
 
-def _gate(data: Path | None, split: SplitName, k: int, max_fall: float, golden_ms: float) -> Gate:
+def gate_of(data: Path | None, split: SplitName, k: int, max_fall: float, golden_ms: float) -> Gate:
+    """The gate that the options of a command describe."""
     from contracts.behaviors import Level
     from model.data.data_set import read_data_set
     from model.data.log import Split
@@ -197,7 +200,7 @@ def _gate(data: Path | None, split: SplitName, k: int, max_fall: float, golden_m
     return Gate(GateRules(golden_ms, k, max_fall), SystemClock(), users)
 
 
-def _wait_for_canary(store: BundleStore, version: str) -> None:
+def wait_for_canary(store: BundleStore, version: str) -> None:
     """Until `latest` is the canary.  Raises PointerMoved where somebody decided otherwise meanwhile."""
     from contracts.errors import BundleStoreDown, PointerMoved
     from services.bundles.canary import PromoteCanary, wanted
@@ -221,7 +224,8 @@ def _wait_for_canary(store: BundleStore, version: str) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _tell(done: Promoted, channel: Channel, as_json: bool) -> None:
+def tell(done: Promoted, channel: Channel, as_json: bool, more: Mapping[str, object] | None = None) -> None:
+    """What was promoted; `more` joins the JSON object."""
     if as_json:
         emit(
             {
@@ -232,6 +236,7 @@ def _tell(done: Promoted, channel: Channel, as_json: bool) -> None:
                 "moved": done.moved,
                 "figures": done.figures,
                 "removed": list(done.removed),
+                **(more or {}),
             }
         )
         return

@@ -14,13 +14,13 @@ import pytest
 from contracts.errors import BadBundle
 from model.build.catalogue import make_catalog
 from model.build.recipe import Recipe, SemanticIdConfig
+from model.build.semantic_ids import make_semantic_ids
 from model.bundle.new_items import feature_files, read_new_item_encoder
 from model.bundle.semantic_ids import SemanticIds
 from model.bundle.write import write_bundle
 from model.data.data_set import DataSet
-from model.data.log import Split
 from model.data.synthetic import make_marketplace
-from model.semantic_id.train_histories import train_histories
+from model.semantic_id.settings import SidSettings
 
 from .contents import change_json, contents, files_of, sign_again
 
@@ -29,10 +29,7 @@ RECIPE = Recipe(semantic_ids=SemanticIdConfig(feature_dims=16))
 
 
 def market() -> DataSet:
-    """Items from number 60 on are known by their texts alone: the rows that name them are held out."""
-    data = make_marketplace(users=40, items=80, seed=3)
-    held_out = np.where(data.log.item >= data.items.item_id[60], np.int8(Split.TEST), data.log.split)
-    return dataclasses.replace(data, log=dataclasses.replace(data.log, split=held_out.astype(np.int8)))
+    return make_marketplace(users=40, items=80, seed=3)
 
 
 def write(made: SemanticIds, directory: Path) -> Path:
@@ -48,17 +45,22 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_an_items_text_gives_the_codes_it_had_before_collisions_were_settled(bundle: Path) -> None:
+    """Also its co-occurrence comes out of the text: that of the item with the very same one."""
     data = market()
-    assert max(int(rows.max()) for rows in train_histories(data)) < 60
-    made = make_catalog(data, RECIPE, seed=0)
-    texts = data.items.text[60:]
-    codes_KM = read_new_item_encoder(bundle).codes_of(texts)
-    np.testing.assert_array_equal(codes_KM, made.encoder.codes_of(texts))
+    made = make_semantic_ids(data, SidSettings(level_sizes=(8, 8), cap=2, dims=16))
+    directory = write(made.sids, bundle.with_name("other"))
+    # An item that stands in a history beside no other has no co-occurrence of its own.
+    seen = np.flatnonzero(made.features_ND[:, -made.sids.features.history_dims :].any(axis=1))
+    texts = [data.items.text[row] for row in seen]
+    assert len(seen) > 50
+    assert len(set(texts)) == len(texts)
+    codes_KM = read_new_item_encoder(directory).codes_of(texts)
+    np.testing.assert_array_equal(codes_KM, made.sids.encoder.codes_of(texts))
+    np.testing.assert_array_equal(codes_KM, made.sids.quantiser.encode(made.features_ND[seen]))
     # Whom no other item crowded out still has them.
-    kept_K = (codes_KM == made.catalog.codes[60:]).all(axis=1)
-    assert kept_K.mean() > 0.5
-    for text, codes_M in zip(texts, codes_KM.tolist(), strict=True):
-        assert read_alone(bundle, text) == codes_M
+    assert (codes_KM == made.sids.catalog.codes[seen]).all(axis=1).mean() > 0.5
+    for text, codes_M in zip(texts[:9], codes_KM[:9].tolist(), strict=True):
+        assert read_alone(directory, text) == codes_M
 
 
 def read_alone(bundle: Path, text: str) -> list[int]:
@@ -91,6 +93,7 @@ def test_a_bundle_of_items_without_texts_says_so(tmp_path: Path) -> None:
         ("history_dims", 3, "fit neither"),
         ("text_dims", 3, "fit neither"),
         ("facets", ["one"], "categories|lack facets"),
+        ("neighbours", 0, "unknown neighbours.history, neighbours.text"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(bundle: Path, entry: str, value: object, complaint: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,18 +58,28 @@ def test_with_nothing_known_at_all_items_spread_by_seed_and_row() -> None:
     assert (features_ND != rows_of([""] * 20, [], seed=1)).any()
 
 
-def test_a_new_item_with_the_text_of_an_item_without_a_history_gets_that_items_row() -> None:
+def test_a_new_item_with_the_text_of_an_item_that_histories_have_gets_that_items_row() -> None:
     fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8))
-    np.testing.assert_allclose(fitted.of_new_items([TEXTS[6]])[0], features_ND[6], atol=1e-6)
-
-
-def test_a_new_item_has_the_text_block_alone() -> None:
-    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8))
-    new_KD = fitted.of_new_items(["red polish", "unheard"])
+    new_KD = fitted.of_new_items(["red polish", "hair soap", "unheard"])
     assert new_KD.dtype == np.float32
+    np.testing.assert_allclose(new_KD[:2], features_ND[[0, 2]], atol=2e-2)
+    assert not new_KD[2].any()
+
+
+def test_a_text_between_others_keeps_the_company_of_the_nearer_ones() -> None:
+    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8))
+    [new_D] = fitted.of_new_items(["mild hair soap"])
+    assert lengths(new_D[None, 4:]) == lengths(features_ND[:1, 4:])
+    likeness_N = features_ND[:3, 4:] @ new_D[4:]
+    assert likeness_N.argmax() == 2
+
+
+def test_without_neighbours_a_new_item_has_the_text_block_alone() -> None:
+    fitted, features_ND = ItemFeatures.fit(TEXTS, HISTORIES, FeatureRecipe(8))
+    new_KD = dataclasses.replace(fitted, neighbours=None).of_new_items(["red polish", "mild soap"])
     np.testing.assert_allclose(new_KD[0, :4], features_ND[0, :4], atol=1e-6)
-    assert not new_KD[0, 4:].any()
-    assert not new_KD[1].any()
+    assert not new_KD[:, 4:].any()
+    np.testing.assert_allclose(new_KD[1], features_ND[6], atol=1e-6)
 
 
 def test_where_items_had_no_text_a_new_text_is_refused_in_one_line() -> None:

@@ -19,11 +19,11 @@ def encoder() -> tuple[NewItemEncoder, ResidualKMeans, np.ndarray[tuple[int, ...
     return NewItemEncoder(features, quantiser), quantiser, features_ND
 
 
-def test_an_items_own_text_gives_its_codes_where_it_stands_in_no_history() -> None:
+def test_an_items_own_text_gives_its_codes_where_histories_have_it() -> None:
     made, quantiser, features_ND = encoder()
-    codes_KM = made.codes_of(TEXTS[3:])
+    codes_KM = made.codes_of(TEXTS[:3])
     assert codes_KM.dtype == np.int32
-    np.testing.assert_array_equal(codes_KM, quantiser.encode(features_ND)[3:])
+    np.testing.assert_array_equal(codes_KM, quantiser.encode(features_ND)[:3])
 
 
 def test_no_text_gives_no_codes() -> None:

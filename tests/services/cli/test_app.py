@@ -43,6 +43,8 @@ COMMANDS = (
     "keys list",
     "keys revoke",
     "items",
+    "items add",
+    "items retire",
     "items hide",
     "items show",
     "items list",
