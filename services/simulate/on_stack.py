@@ -80,9 +80,8 @@ class StackArm:
         await self._told(client, f"{self.urls['trigger']}/trigger", body)
         self._known.add(user)
         question = {"request_id": request_id, "limit": str(self.page), "wait_ms": str(MAX_WAIT_MS)}
-        answer = await client.get(f"{self.urls['retrieval']}/retrieve/{quote(user, safe='')}", params=question)
-        answer.raise_for_status()
-        content = answer.json()
+        where = f"{self.urls['retrieval']}/retrieve/{quote(user, safe='')}"
+        content = (await self._answered(client, client.build_request("GET", where, params=question))).json()
         shown = tuple(int(item["item_id"]) for item in content["items"])
         now_ms = self.clock.now_ms()
         events = [
@@ -104,8 +103,15 @@ class StackArm:
 
     async def _told(self, client: httpx.AsyncClient, url: str, body: object) -> None:
         """Said until the stream has it, as a shop would; what is said twice counts once."""
-        for _ in range(TRIES):
-            answer = await client.post(url, json=body)
+        await self._answered(client, client.build_request("POST", url, json=body))
+
+    async def _answered(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+        """A connection that its server closes while we begin to use it again was no answer: asked anew."""
+        for _ in range(TRIES - 1):
+            try:
+                answer = await client.send(request)
+            except httpx.RemoteProtocolError:
+                continue
             if answer.status_code not in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS):
-                break
-        answer.raise_for_status()
+                return answer.raise_for_status()
+        return (await client.send(request)).raise_for_status()
