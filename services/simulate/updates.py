@@ -33,12 +33,19 @@ class AwaitUpdate:
         """Return when weights that were published after `until_ms` and its settling serve, or time is over."""
         due_ms = until_ms + round(self.settle_s * 1000)
         try:
-            async with asyncio.timeout(self.settle_s + self.within_s), httpx.AsyncClient(timeout=5.0) as client:
-                # Any of them: the next one may be published before an engine has swapped to the first.
-                while not await self._serves_one_of(client, await asyncio.to_thread(self._published, due_ms)):
-                    await asyncio.sleep(LOOK_EVERY_S)
+            async with asyncio.timeout(self.settle_s + self.within_s):
+                await self._served(due_ms)
         except TimeoutError:
             self.say(f"no new weights within {self.settle_s + self.within_s:.0f} s: the run goes on with the old ones")
+
+    async def _served(self, due_ms: int) -> None:
+        async with httpx.AsyncClient(timeout=5.0) as client:
+            while True:
+                # Any of them: the next one may be published before an engine has swapped to the first.
+                published = await asyncio.to_thread(self._published, due_ms)
+                if await self._serves_one_of(client, published):
+                    return
+                await asyncio.sleep(LOOK_EVERY_S)
 
     def _published(self, due_ms: int) -> set[str]:
         """The model versions that were published since this moment and are kept."""
