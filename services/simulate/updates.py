@@ -34,25 +34,33 @@ class AwaitUpdate:
         due_ms = until_ms + round(self.settle_s * 1000)
         try:
             async with asyncio.timeout(self.settle_s + self.within_s):
-                version = await self._published(due_ms)
-                await self._served(version)
+                await self._served(due_ms)
         except TimeoutError:
             self.say(f"no new weights within {self.settle_s + self.within_s:.0f} s: the run goes on with the old ones")
 
-    async def _published(self, due_ms: int) -> str:
-        """The model version of the first publication after this moment."""
-        while True:
-            moves = await asyncio.to_thread(self.store.moves, Channel.LATEST)
-            if moves and moves[-1].at_ms >= due_ms and moves[-1].version is not None:
-                stored = await asyncio.to_thread(self.store.bundle, moves[-1].version)
-                return stored.manifest.model_version
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def _served(self, model_version: str) -> None:
+    async def _served(self, due_ms: int) -> None:
         async with httpx.AsyncClient(timeout=5.0) as client:
             while True:
-                page = (await client.get(f"{self.engine_url}/metrics")).text
-                named = [line for line in page.splitlines() if line.startswith("rankgr_engine_model_info{")]
-                if any(f'"{model_version}"' in line for line in named):
+                # Any of them: the next one may be published before an engine has swapped to the first.
+                published = await asyncio.to_thread(self._published, due_ms)
+                if await self._serves_one_of(client, published):
                     return
                 await asyncio.sleep(LOOK_EVERY_S)
+
+    def _published(self, due_ms: int) -> set[str]:
+        """The model versions that were published since this moment and are kept."""
+        moved = {move.version for move in self.store.moves(Channel.LATEST) if move.at_ms >= due_ms}
+        if not moved:
+            return set()
+        return {one.manifest.model_version for one in self.store.bundles() if one.version in moved}
+
+    async def _serves_one_of(self, client: httpx.AsyncClient, model_versions: set[str]) -> bool:
+        if not model_versions:
+            return False
+        try:
+            page = (await client.get(f"{self.engine_url}/metrics")).text
+        except httpx.TransportError:
+            # Too busy, or the connection was just being closed: looked at again.
+            return False
+        named = [line for line in page.splitlines() if line.startswith("rankgr_engine_model_info{")]
+        return any(f'"{version}"' in line for line in named for version in model_versions)
