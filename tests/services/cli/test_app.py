@@ -38,6 +38,8 @@ COMMANDS = (
     "serve",
     "up",
     "demo",
+    "simulate",
+    "simulate drift",
     "keys",
     "keys new",
     "keys list",
