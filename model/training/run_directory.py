@@ -121,7 +121,8 @@ class RunDirectory:
                 load_file(path / _OPTIMISER),
                 best,
             )
-        except (OSError, SafetensorError, TypeError) as error:
+        # A file that is missing is a RuntimeError to safetensors.
+        except (OSError, SafetensorError, RuntimeError, TypeError) as error:
             raise BadConfig(f"{path} is a damaged checkpoint ({error}); begin anew with --force") from error
 
     def clear(self) -> None:

@@ -245,10 +245,15 @@ async def test_replicas_swap_one_after_the_other_and_a_canary_goes_first(
     promote(made[2].path)
     for one in (plain, canary):
         await eventually(serves(one, made[2]), SWAP_WITHIN_S)
-    turns = sorted((tmp_path / "store" / "turns").glob("*.json"))
-    holders = [path.read_text().split('"holder":"')[1].split('"')[0] for path in turns]
-    assert holders == [holder for holder in holders[::2] for _ in range(2)], "taken and given back, in pairs"
-    assert len(set(holders)) == 2
+
+    async def taken_and_given_back_in_pairs() -> bool:
+        turns = sorted((tmp_path / "store" / "turns").glob("*.json"))
+        holders = [path.read_text().split('"holder":"')[1].split('"')[0] for path in turns]
+        assert len(set(holders)) <= 2
+        return len(set(holders)) == 2 and holders == [holder for holder in holders[::2] for _ in range(2)]
+
+    # The last one is given back a moment after its model serves.
+    await eventually(taken_and_given_back_in_pairs, SWAP_WITHIN_S)
 
 
 def test_a_store_without_a_bundle_is_one_line(start_python: Start, tmp_path: Path) -> None:

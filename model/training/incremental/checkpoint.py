@@ -77,7 +77,8 @@ class StreamCheckpoints:
                 positions=dict(state["positions"]),
                 told=dict(state["told"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, BadConfig) as error:
+        # A file that is missing is a RuntimeError to safetensors.
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, BadConfig) as error:
             raise BadConfig(f"{path} is a damaged checkpoint ({error}): remove it to begin anew") from error
 
     def _newest_number(self) -> int:

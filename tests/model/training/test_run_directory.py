@@ -85,6 +85,9 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(run: RunDirectory) -> None:
     (run.path / "checkpoint-00000004" / "network.safetensors").write_bytes(b"\x00")
     with pytest.raises(BadConfig, match="damaged checkpoint"):
         run.newest()
+    (run.path / "checkpoint-00000004" / "network.safetensors").unlink()
+    with pytest.raises(BadConfig, match="damaged checkpoint"):
+        run.newest()
     (run.path / "checkpoint-00000004" / "state.json").write_text("{")
     with pytest.raises(BadConfig, match="damaged checkpoint"):
         run.begin(resume=True, replace=False)

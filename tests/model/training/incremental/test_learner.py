@@ -217,6 +217,10 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
     (path / "samples.msgpack").write_bytes(b"\x01")
     with pytest.raises(BadConfig, match="damaged checkpoint"):
         kept.newest()
+    # What a reader beside the trainer sees whose checkpoint is dropped for the next one.
+    (path / "optimiser.safetensors").unlink()
+    with pytest.raises(BadConfig, match="damaged checkpoint"):
+        kept.newest()
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
