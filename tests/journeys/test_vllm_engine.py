@@ -41,6 +41,7 @@ async def test_from_trigger_to_page(
     told = {f"RANKGR_{name.upper()}_PORT": str(port) for name, port in ports.items()} | {
         "RANKGR_REDIS_URL": server.url,
         "RANKGR_BUNDLE": str(micro_bundle),
+        "RANKGR_SAMPLES_STATE": str(tmp_path / "samples.sqlite"),
         "RANKGR_PRECOMPUTE_ENGINE_URL": f"http://127.0.0.1:{ports['engine']}",
         "RANKGR_ENGINE_MAX_BATCH": "2",
     }
