@@ -24,7 +24,7 @@ from services.runtime.die_with_parent import die_with_parent
 from services.runtime.embedded_redis import free_port
 
 ROOT = Path(__file__).parents[1]
-PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval")
+PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples")
 READY_WITHIN_S = 120.0
 ASK_EVERY_S = 0.2
 STOP_WITHIN_S = 30.0
