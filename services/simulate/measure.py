@@ -48,7 +48,7 @@ class PeriodRate:
     hits: float
     fresh: float
     models: int
-    """Different models that answered."""
+    """Different models that computed fresh lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +171,6 @@ def _estimate(value_D: Float64) -> Estimate:
 
 def _counted(asked: Sequence[Asked], period: int) -> tuple[float, float, int]:
     here = [one for one in asked if one.period == period]
-    models = {one.model_version for one in here}
+    # A fallback list is no model's.
+    models = {one.model_version for one in here if one.fresh}
     return sum(one.hit for one in here) / len(here), sum(one.fresh for one in here) / len(here), len(models)
