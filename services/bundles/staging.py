@@ -46,7 +46,7 @@ class Staging:
 
     def discard(self, version: str) -> None:
         """Remove a version: it turned out to be damaged, and may be fetched anew."""
-        shutil.rmtree(self.place / version, ignore_errors=True)
+        self._remove(self.place / version)
 
     def serves(self, version: str) -> None:
         """Remember that this one is served, and remove all others, unfinished ones too."""
@@ -54,7 +54,14 @@ class Staging:
             return
         for path in self.place.iterdir():
             if path.name != version:
-                shutil.rmtree(path, ignore_errors=True)
+                self._remove(path)
+
+    def _remove(self, path: Path) -> None:
+        """Out of its place in one step first: a kill in the middle of removing must not leave half a version there."""
+        if not path.name.startswith(".") and path.exists():
+            gone = Path(tempfile.mkdtemp(prefix=".gone.", dir=self.place))
+            path = path.rename(gone / path.name).parent
+        shutil.rmtree(path, ignore_errors=True)
 
     def known(self) -> list[str]:
         """Versions that are there, the one that was fetched last at the end."""

@@ -130,7 +130,8 @@ async def test_killed_at_any_moment_it_goes_on_without_losing_or_repeating_a_sam
         return found is not None and found.positions != {} and found.intake.counts["taken"] == SAMPLES
 
     await eventually(all_is_kept, WITHIN_S)
-    assert last.end() == 0
+    # Where the one before had kept all of it, this one may still be starting, and has no handler of the signal yet.
+    assert last.end() in (0, -signal.SIGTERM)
     found = ground.kept()
     assert found is not None
     assert found.intake.counts["taken"] == SAMPLES
@@ -174,9 +175,11 @@ async def test_it_answers_for_itself_and_follows_a_rollback(
     assert await asyncio.to_thread(second.process.wait, WITHIN_S) == 1
     assert "is in use by another trainer" in second.complaints()[-1]
     # What had been learnt is not published over it; at most what was still to be learnt, on the weights that came back.
+    grew_from_first = {first}
     for move in ground.store.moves(Channel.LATEST)[len(latest) + 1 :]:
         assert move.version is not None
-        assert ground.store.bundle(move.version).manifest.data["learnt_from"] == first
+        assert ground.store.bundle(move.version).manifest.data["learnt_from"] in grew_from_first
+        grew_from_first.add(move.version)
     assert trainer.end() == 0
 
 
@@ -280,6 +283,7 @@ async def clicks_of(client: httpx.AsyncClient, url: str, request: str, items: li
     assert answer.status_code == 202, answer.text
 
 
+@pytest.mark.alone
 async def test_what_shoppers_do_comes_back_as_another_model(
     start: Start, tmp_path: Path, eventually: Eventually, micro_bundle: Path, client: httpx.AsyncClient
 ) -> None:
