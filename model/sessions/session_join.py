@@ -86,6 +86,16 @@ class SessionJoin:
         """Sessions that wait; a run of events without a request counts as one.  Walks over all users."""
         return sum(len(state.open) + bool(state.loose) for state in self._users.values())
 
+    def feed(self, event: InteractionRecorded | TriggerRequested | CandidatesComputed) -> Outcome:
+        """One event of any topic."""
+        match event:
+            case InteractionRecorded():
+                return self.interaction(event)
+            case TriggerRequested():
+                return self.trigger(event)
+            case CandidatesComputed():
+                return self.candidates(event)
+
     def interaction(self, event: InteractionRecorded) -> Outcome:
         """A user did something."""
         return self.happened(

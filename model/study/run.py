@@ -117,6 +117,7 @@ class Study:
         return UserMetrics(metrics.truths | {INVALID: own})
 
     def _identity(self, of: dict[str, object]) -> str:
+        # `filtered`: cells that were kept before there were such metrics are other measurements.
         all_of_it = {"measure": repr(self.measure), "filtered": True, "data": fingerprint(self.data), **of}
         return hashlib.sha256(json.dumps(all_of_it, sort_keys=True).encode()).hexdigest()[:IDENTITY_DIGITS]
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from contracts.errors import BadInput, BadMessage
-from contracts.messages import CandidatesComputed, InteractionRecorded, SessionSampled, Topic, TriggerRequested
-from model.sessions.session_join import Outcome, SessionJoin
+from contracts.messages import SessionSampled, Topic
+from model.sessions.session_join import SessionJoin
 from model.sessions.watermark import Watermark
 from services.gateways.event_stream.dead_letter import dead_letter
 from services.gateways.event_stream.port import Delivery, EventPublisher, ReadMessage
@@ -173,7 +173,7 @@ class SampleSessions:
     def _feed(self, topic: str, message: ReadMessage, event: Event) -> list[Outgoing]:
         """One event into the join; a dead letter where a fault of ours keeps it out."""
         try:
-            outcome = _fed(self.memory.join, event)
+            outcome = self.memory.join.feed(event)
         except Exception as error:  # noqa: BLE001 - a bug that one message finds must not stop the others; it is logged
             _log.exception("message failed unexpectedly", extra={"topic": topic, "key": message.key})
             return [self._letter(topic, message, f"unexpected {type(error).__name__}")]
@@ -256,16 +256,6 @@ class SampleSessions:
     def _watermark_age_s(self) -> float:
         watermark = self.memory.join.watermark
         return max(0.0, (self.clock.now_ms() - watermark) / 1000) if watermark else 0.0
-
-
-def _fed(join: SessionJoin, event: Event) -> Outcome:
-    match event:
-        case InteractionRecorded():
-            return join.interaction(event)
-        case TriggerRequested():
-            return join.trigger(event)
-        case CandidatesComputed():
-            return join.candidates(event)
 
 
 def _outgoing(sample: SessionSampled) -> Outgoing:

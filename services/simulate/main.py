@@ -48,11 +48,16 @@ class Learning:
 
     def config(self, recipe: Recipe, seed: int) -> IncrementalConfig:
         """The same for a learner in this process."""
-        given = self.given()
-        share = given.pop("replay_share", None)
-        told = IncrementalConfig(seed=seed, losses=recipe.losses, samples=recipe.samples)
-        replay = told.replay if share is None else ReplayConfig(share=float(share))
-        return replace(told, replay=replay, **given)  # type: ignore[arg-type]
+        plain = IncrementalConfig()
+        return IncrementalConfig(
+            seed=seed,
+            batch_samples=plain.batch_samples if self.batch_samples is None else self.batch_samples,
+            learning_rate=plain.learning_rate if self.learning_rate is None else self.learning_rate,
+            warmup_steps=plain.warmup_steps if self.warmup_steps is None else self.warmup_steps,
+            replay=plain.replay if self.replay_share is None else ReplayConfig(share=self.replay_share),
+            losses=recipe.losses,
+            samples=recipe.samples,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,13 +56,11 @@ def measure(views: int, users: int, sessions: int, seed: int) -> Measured:
     for number, event in enumerate(events):
         for user in join.unknown((event.user_id,)):
             join.admit(user, disk.get(user))
+        join.feed(event)
         if isinstance(event, InteractionRecorded):
-            join.interaction(event)
             interactions += 1
             for sample in join.advance(event.timestamp - 10_000):
                 samples += bool(sample.model_dump_json())
-        else:
-            join.candidates(event)
         if number % KEEP_EVERY == 0:
             keep(join, disk)
     for sample in join.advance(BEGAN_MS * 2):
@@ -79,10 +77,7 @@ def open_mb(sessions: int, random: Random) -> float:
     for view in range(sessions):
         for kind, written in page_view(0, f"user-{view}", random):
             event = kind.model_validate_json(written)
-            if isinstance(event, InteractionRecorded):
-                join.interaction(event)
-            else:
-                join.candidates(event)
+            join.feed(event)
     join.forget_settled()
     return resident_mb(os.getpid()) - before
 

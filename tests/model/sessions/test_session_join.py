@@ -9,23 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.behaviors import Behavior, Level
-from contracts.messages import CandidatesComputed, InteractionRecorded, SessionSampled, TriggerRequested
+from contracts.messages import SessionSampled
 from model.sessions.rules import JoinRules
 from model.sessions.session_join import Outcome, SessionJoin
 
 from .happenings import END_MS, LATENESS_MS, RULES, arrivals, candidates, interaction, logs, seen, trigger
 from .oracle import Event, expected_samples, time_of
-
-
-def feed(join: SessionJoin, event: Event) -> Outcome:
-    """One event of any topic."""
-    match event:
-        case InteractionRecorded():
-            return join.interaction(event)
-        case TriggerRequested():
-            return join.trigger(event)
-        case CandidatesComputed():
-            return join.candidates(event)
 
 
 class Process:
@@ -52,7 +41,7 @@ class Process:
         """Feed one event and let time follow it."""
         for user in self.join.unknown([event.user_id]):
             self.join.admit(user, self.disk[user][1] if user in self.disk else None)
-        outcome = feed(self.join, event)
+        outcome = self.join.feed(event)
         self.seen_newest = max(self.seen_newest, time_of(event))
         self.made += self.join.advance(self.seen_newest - LATENESS_MS)
         return outcome
@@ -206,8 +195,8 @@ def test_samples_taken_a_few_at_a_time_are_those_taken_at_once(data: st.DataObje
     most = data.draw(st.integers(1, 3))
     whole, parts = SessionJoin(RULES), SessionJoin(RULES)
     for event in coming:
-        feed(whole, event)
-        feed(parts, event)
+        whole.feed(event)
+        parts.feed(event)
     found: list[SessionSampled] = []
     while parts.watermark < END_MS:
         found += parts.advance(END_MS, most)

@@ -203,6 +203,27 @@ def test_a_canary_that_nobody_objected_to_becomes_latest_when_its_time_is_over(w
     assert wanted(Channel.LATEST, (), ()) is None
 
 
+def test_a_kill_in_the_middle_of_clearing_up_leaves_no_half_version(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging = Staging(world.place / "staging")
+    version = world.published("tea")
+    staging.fetched(world.store, version)
+
+    def killed(path: Path, **_options: object) -> None:
+        """Some of it is gone, and then so are we."""
+        next(file for file in sorted(path.rglob("*")) if file.is_file()).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.bundles.staging.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            staging.discard(version)
+    assert staging.known() == []
+    whole = staging.fetched(world.store, version)
+    assert {path.name for path in whole.iterdir()} == {path.name for path in (world.place / "tea").iterdir()}
+
+
 class TestFirst:
     """What a process begins with."""
 
