@@ -67,9 +67,9 @@ def alerts() -> list[Rule]:
 class Target(BaseModel):
     """One query of a panel."""
 
-    refId: str  # noqa: N815 - Grafana's names
+    refId: str
     expr: str = Field(min_length=1)
-    legendFormat: str  # noqa: N815
+    legendFormat: str
     datasource: dict[str, str]
 
 
@@ -95,8 +95,8 @@ class Panel(BaseModel):
     title: str = Field(min_length=1)
     description: str = ""
     datasource: dict[str, str] = {}
-    gridPos: Place  # noqa: N815
-    fieldConfig: dict[str, object] = {}  # noqa: N815
+    gridPos: Place
+    fieldConfig: dict[str, object] = {}
     targets: list[Target] = []
 
 
@@ -114,7 +114,7 @@ class Dashboard(BaseModel):
 
     uid: str
     title: str
-    schemaVersion: int  # noqa: N815
+    schemaVersion: int
     panels: list[Panel]
     templating: dict[str, list[Variable]]
     annotations: dict[str, list[dict[str, object]]]
