@@ -30,6 +30,9 @@ class PublicationMetrics:
         self._publications = counter(
             registry, "rankgr_bundle_publications", "Attempts to promote a bundle, by how they ended.", ("outcome",)
         )
+        # There from the outset: an increase from nothing to one is none to whoever watches.
+        for outcome in Publication:
+            self._publications.labels(outcome.value)
 
     def note(self, outcome: Publication) -> None:
         """Count one."""

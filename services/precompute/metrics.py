@@ -31,6 +31,9 @@ class PrecomputeMetrics:
         self._triggers = counter(
             registry, "rankgr_precompute_triggers", "Triggers by what became of them.", ("outcome",)
         )
+        # There from the outset: an increase from nothing to one is none to whoever watches.
+        for name in _NAMES.values():
+            self._triggers.labels(name)
         self._seconds = histogram(
             registry,
             "rankgr_precompute_trigger_to_candidates_seconds",

@@ -70,6 +70,13 @@ class Limits:
 
 
 @dataclass(slots=True)
+class _Waited:
+    """How long one request waited for its computation."""
+
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
 class RetrieveAnswers:
     """The hot route: parse, serve, write."""
 
@@ -82,41 +89,43 @@ class RetrieveAnswers:
 
     async def __call__(self, scope: AsgiScope, _receive: Receive) -> HotAnswer:
         """Answer one request; what is wrong with it is raised for the route to answer."""
-        began_s, asked_at = self.clock.monotonic_s(), self.clock.now_ms()
+        began_s, asked_at, waited = self.clock.monotonic_s(), self.clock.now_ms(), _Waited()
         segment, raw_query = segment_of(scope), scope["query_string"]
         asked = read_plain(segment, raw_query, self.limits.max_age_s)
         if asked is None:
             asked = read_query(raw_query).asked(read_user_id(segment), self.limits.max_age_s)
         accept, known = _wishes(scope["headers"])
         try:
-            outcome = await self._outcome(asked)
+            outcome = await self._outcome(asked, waited)
         except CursorGone as error:
             self.metrics.note_gone()
             return HotAnswer.of(_gone(error, segment, raw_query))
-        self.metrics.note(outcome, self.clock.monotonic_s() - began_s)
+        self.metrics.note(outcome, self.clock.monotonic_s() - began_s, waited.seconds)
         if not isinstance(outcome, Fallback) and outcome.masking in (Masking.READY, Masking.WAITED):
             self.metrics.note_masked(outcome.head.triggered_at, outcome.head.generated_at, asked_at)
         return self._written(asked, outcome, _JSON if accept is None else _form_of(accept), known)
 
-    async def _outcome(self, asked: PageAsked) -> Outcome:
+    async def _outcome(self, asked: PageAsked, waited: _Waited) -> Outcome:
         if asked.wait_s > 0 and self._waiters >= self.limits.waiters:
             asked = asked.without_wait()
         if not self.admission.try_enter():
             await self.admission.enter()
         try:
-            return await self.serve(asked, self._aside)
+            return await self.serve(asked, lambda: self._aside(waited))
         finally:
             self.admission.leave()
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
+    def _aside(self, waited: _Waited) -> Iterator[None]:
         """Who waits for a computation holds up nobody, but there may not be any number of them."""
         self._waiters += 1
+        began_s = self.clock.monotonic_s()
         try:
             with self.admission.aside():
                 yield
         finally:
             self._waiters -= 1
+            waited.seconds = self.clock.monotonic_s() - began_s
 
     def _written(self, asked: PageAsked, outcome: Outcome, form: _Form, known: bytes | None) -> HotAnswer:
         tag = tag_of(outcome, self.serve.fallback.version, form.mark).encode()

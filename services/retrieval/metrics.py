@@ -24,6 +24,11 @@ class RetrievalMetrics:
         self._seconds = SpreadTally(
             registry, "rankgr_retrieval_answer_seconds", "Time to a page, waits included.", ("outcome",)
         )
+        self._own = SpreadTally(
+            registry,
+            "rankgr_retrieval_read_seconds",
+            "Time to a page, waiting for a computation left out.",
+        )
         self._age = SpreadTally(
             registry,
             "rankgr_retrieval_candidate_age_seconds",
@@ -76,14 +81,15 @@ class RetrievalMetrics:
         # By value: an enum's own hash is a call of Python.
         self._by_masking = {result.value: self._masking.labels(result.value) for result in Masking}
         self._candidates_after, self._retrieve_after = self._to_candidates.labels(), self._to_retrieve.labels()
-        self._ages = self._age.labels()
+        self._ages, self._own_times = self._age.labels(), self._own.labels()
         self._seen_up: bool | None = None
 
-    def note(self, outcome: Outcome, seconds: float) -> None:
-        """Count one page."""
+    def note(self, outcome: Outcome, seconds: float, waited_s: float = 0.0) -> None:
+        """Count one page, of whose `seconds` a computation was waited for so long."""
         pages, times = self._by_outcome[type(outcome)]
         pages.value += 1
         times.note(seconds)
+        self._own_times.note(seconds - waited_s)
         if isinstance(outcome, Fallback):
             self._fallbacks.labels(outcome.reason.value).add()
             # A next page of a fallback did not ask the store.

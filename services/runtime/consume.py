@@ -82,6 +82,10 @@ class Watch:
     metrics: ConsumeMetrics
     clock: Clock
 
+    def begin(self) -> None:
+        """Show that nothing was buried yet: an increase from nothing to one is none to whoever watches."""
+        self.metrics.settled.labels(self.topic, self.group, "buried")
+
 
 async def consume(  # noqa: PLR0913 - each is a decision of its own that only the caller can take
     consumer: Source[D],
@@ -116,6 +120,8 @@ class _Loop(Generic[D]):
     lag_due: float = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
+        if self.watch is not None:
+            self.watch.begin()
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():

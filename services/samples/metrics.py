@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
+from contracts.messages import Topic
 from services.runtime.tallies import CountTally
 from services.runtime.telemetry import counter, gauge, histogram
 
@@ -40,3 +41,7 @@ class SamplesMetrics:
         self.watermark_age = gauge(
             registry, "rankgr_samples_watermark_age_seconds", "How far event time lies behind the clock."
         )
+        # There from the outset: an increase from nothing to one is none to whoever watches.
+        for topic in (Topic.INTERACTIONS, Topic.TRIGGERS, Topic.CANDIDATES):
+            self.events.labels(topic, "refused")
+            self.lost.labels(topic)

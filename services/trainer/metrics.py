@@ -66,6 +66,10 @@ class TrainerMetrics:
         )
         for age in (self._learnt_age, self._serving_age):
             age.set(float("nan"))
+        # There from the outset: an increase from nothing to one is none to whoever watches.
+        self._samples.labels("lost")
+        for what in ("checkpoint", "look"):
+            self._failures.labels(what)
 
     def learnt(self, reports: list[StepReport], seconds: float) -> None:
         """Count a portion's steps."""

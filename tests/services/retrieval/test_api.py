@@ -442,6 +442,23 @@ async def test_who_waits_for_a_computation_holds_up_nobody(clock: ManualClock) -
         assert (await waiting).status_code == 200
 
 
+async def test_a_page_s_own_time_leaves_out_what_it_waited_for(clock: ManualClock) -> None:
+    ledger, store = MemoryTriggerLedger(clock), MemoryCandidateStore(clock)
+    await ledger.announce(UserId("42"), RequestId("r-1"), EventId("e"), clock.now_ms())
+    app = app_over(store, clock, ledger=ledger)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://retrieval") as http:
+        waiting = asyncio.ensure_future(http.get("/retrieve/42?request_id=r-1&wait_ms=5000"))
+        await asyncio.sleep(0)
+        clock.advance(0.08)
+        await put(store, clock, "42")
+        await ledger.settled(UserId("42"), RequestId("r-1"))
+        assert (await waiting).json()["outcome"] == "fresh"
+        metrics = (await http.get("/metrics")).text
+    assert 'rankgr_retrieval_answer_seconds_sum{outcome="fresh"} 0.08' in metrics
+    assert "rankgr_retrieval_read_seconds_sum 0.0\n" in metrics
+    assert "rankgr_retrieval_read_seconds_count 1.0" in metrics
+
+
 async def test_who_would_wait_is_admitted_like_anybody_else_until_it_waits(clock: ManualClock) -> None:
     store = StuckStore(clock)
     transport = httpx.ASGITransport(app_over(store, clock, limits=Limits(900, at_once=1)))
