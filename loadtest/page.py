@@ -9,7 +9,7 @@ OUTCOMES = ("fresh", "stale", "fallback")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page says: its outcome, the items in their order, how to get the next one, its list's age if it has one."""
+    """What a page says: its outcome, the items in their order, how to get the next one, the list's age if any."""
 
     outcome: str
     items: tuple[int, ...]

@@ -36,7 +36,7 @@ class Arrivals(LoadTestShape):
         """Users and their rate of coming and going now."""
         assert self.runner is not None
         options = self.runner.environment.parsed_options
-        return Crowd(options.users or 1, options.crowd, loadtest.hooks.run_s(options)).at(self.get_run_time())
+        return Crowd(options.num_users or 1, options.crowd, loadtest.hooks.run_s(options)).at(self.get_run_time())
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
