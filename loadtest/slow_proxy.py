@@ -43,6 +43,8 @@ class SlowProxy:
         await _first_of(_copy(reader, to_server[1]), self._copy_late(to_server[0], writer))
         for one in (writer, to_server[1]):
             one.close()
+            with contextlib.suppress(OSError):
+                await one.wait_closed()
 
     async def take_delay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Lines of the control port."""
