@@ -86,7 +86,7 @@ class BadBudgets(Exception):
 def read_budgets(path: Path, scenario: str) -> Budgets:
     """The whole file is checked, this scenario's part returned.  Raises BadBudgets with one line."""
     try:
-        found = _File.model_validate(tomllib.loads(path.read_text()), strict=False).root
+        found = _File.model_validate(tomllib.loads(path.read_text())).root
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadBudgets(f"{path}: {error}") from error
     except ValidationError as error:

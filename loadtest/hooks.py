@@ -12,9 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import events
 from locust.env import Environment
-from locust.runners import WorkerRunner
+from locust.rpc import Message
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.budgets import BadBudgets, Budgets, checks, read_budgets
 from loadtest.circumstances import Circumstances, circumstances, load_average
@@ -26,11 +28,22 @@ BUDGETS = Path(__file__).with_name("budgets.toml")
 ENDLESS_S = 600.0
 # Of the run that is on; filled when it begins.
 BEGAN: list[Circumstances] = []
+# Workers that have sent the last of their account.
+SETTLED: set[str] = set()
+FINISH, LAST = "rankgr-finish", "rankgr-last"
+LAST_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.05
 
 
 def run_s(options: Namespace) -> float:
     """How long the run is."""
     return float(options.run_time or ENDLESS_S)
+
+
+def options_of(environment: Environment) -> Namespace:
+    """What locust was told; there is always something where it runs from the command line."""
+    assert environment.parsed_options is not None
+    return environment.parsed_options
 
 
 def user_class(environment: Environment) -> type[ShopUser]:
@@ -51,10 +64,14 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
-def _check_budgets(environment: Environment, **_more: object) -> None:
+def _prepare(environment: Environment, **_more: object) -> None:
     """A budgets file that cannot be read is told before anybody waits for a run."""
-    if isinstance(environment.runner, WorkerRunner):
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.register_message(FINISH, _finish, concurrent=True)
         return
+    if isinstance(runner, MasterRunner):
+        runner.register_message(LAST, _receive_last)
     try:
         _budgets(environment)
     except BadBudgets as error:
@@ -64,6 +81,7 @@ def _check_budgets(environment: Environment, **_more: object) -> None:
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _begin(environment: Environment, **_more: object) -> None:
     RUN.clear()
+    SETTLED.clear()
     options = environment.parsed_options
     told = (options.command_line if options else "") or "python -m locust " + shlex.join(sys.argv[1:])
     if not isinstance(environment.runner, WorkerRunner):
@@ -83,12 +101,39 @@ def _receive(client_id: str, data: dict[str, Any]) -> None:
         RUN.merge(*found)
 
 
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+def _settle(environment: Environment, **_more: object) -> None:
+    """Locust gives workers half a second for their last report; a master of ours waits for what is still under way."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.send_message(LAST, {"rankgr": RUN.drain()})
+    if not isinstance(runner, MasterRunner):
+        return
+    runner.send_message(FINISH)
+    with gevent.Timeout(environment.stop_timeout + LAST_WITHIN_S, False):
+        while len(SETTLED) < len(runner.clients.all):
+            gevent.sleep(LOOK_EVERY_S)
+
+
+def _finish(environment: Environment, msg: Message) -> None:
+    """At a worker: users end what they are at; then the rest of the account is sent."""
+    del msg
+    assert environment.runner is not None
+    environment.runner.stop()
+
+
+def _receive_last(environment: Environment, msg: Message) -> None:
+    del environment
+    RUN.merge(*msg.data["rankgr"])
+    SETTLED.add(msg.node_id)
+
+
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def _judge(environment: Environment, **_more: object) -> None:
     """Write the table and hold the run against its budgets; the exit code is 1 when one was not kept."""
     if isinstance(environment.runner, WorkerRunner) or not BEGAN:
         return
-    options = environment.parsed_options
+    options = options_of(environment)
     about = replace(BEGAN[0], load_after=load_average())
     kind = user_class(environment)
     report = Report(about, RUN, checks(_budgets(environment), RUN), kind.episode(run_s(options)))

@@ -33,9 +33,9 @@ NO_PAGE = Page("none", (), None)
 def read_page(body: object) -> Page:
     """NO_PAGE where the body is none."""
     match body:
-        case {"outcome": str(outcome), "items": list(items), "next_cursor": str() | None as cursor}:
+        case {"outcome": str(outcome), "items": list(items), "next_cursor": str() | None as cursor, **more}:
             numbers = tuple(item["item_id"] for item in items if isinstance(item, dict) and "item_id" in item)
             if outcome in OUTCOMES and len(numbers) == len(items) and all(type(number) is int for number in numbers):
-                age_ms = body.get("age_ms")
+                age_ms = more.get("age_ms")
                 return Page(outcome, numbers, cursor, age_ms if type(age_ms) is int else None)
     return NO_PAGE

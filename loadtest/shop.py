@@ -38,6 +38,7 @@ class ShopUser(FastHttpUser):
     def episode(cls, run_s: float) -> Episode | None:
         """What happens in mid-run, if anything does."""
         del run_s
+        return None
 
     def on_start(self) -> None:
         """Look at the shop's front; a user whom nobody knows gets the popular items."""
@@ -86,7 +87,7 @@ class ShopUser(FastHttpUser):
             elif page is NO_PAGE:
                 self._count(name, took_ms, response, Result.FAILED, "not a page of a list")
             elif len({*page.items, *seen}) != len(page.items) + len(seen):
-                self._count(name, took_ms, response, Result.FAILED, "an item was shown twice")
+                self._count(name, took_ms, response, Result.FAILED, f"an item was shown twice ({page.outcome})")
             else:
                 self._count(name, took_ms, response, Result.OK)
             return page
@@ -108,9 +109,9 @@ class ShopUser(FastHttpUser):
         RUN.note(Row(Kind.REQUEST, name), _second(), took_ms, result)
         if result is Result.FAILED:
             RUN.note_reason(f"{name}: {reason}")
-            response.failure(reason)
+            response.failure(reason)  # type: ignore[no-untyped-call]
         else:
-            response.success()
+            response.success()  # type: ignore[no-untyped-call]
 
 
 def now_ms() -> int:

@@ -35,8 +35,9 @@ class Arrivals(LoadTestShape):
     def tick(self) -> tuple[int, float] | None:
         """Users and their rate of coming and going now."""
         assert self.runner is not None
-        options = self.runner.environment.parsed_options
-        return Crowd(options.num_users or 1, options.crowd, loadtest.hooks.run_s(options)).at(self.get_run_time())
+        options = loadtest.hooks.options_of(self.runner.environment)
+        crowd = Crowd(options.num_users or 1, options.crowd, loadtest.hooks.run_s(options))
+        return crowd.at(self.get_run_time())  # type: ignore[no-untyped-call]
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]

@@ -94,7 +94,7 @@ class Replay(ShopUser):
         triggered = self.trigger(body)
         gevent.sleep(OTHER_WORK_S)
         page = self.first_page(user_id, request_id, began_s, triggered=triggered)
-        about = {"user_id": user_id, "request_id": request_id, "behavior": "exposure", "timestamp": now_ms()}
+        about: Event = {"user_id": user_id, "request_id": request_id, "behavior": "exposure", "timestamp": now_ms()}
         self.interact([{**about, "item_id": item, "position": place} for place, item in enumerate(page.items)])
 
 

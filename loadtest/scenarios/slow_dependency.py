@@ -22,6 +22,8 @@ from loadtest.phases import Episode, middle_third
 SLOW_BY_MS = 200
 CONTROL_WITHIN_S = 5.0
 
+_planned: list[gevent.Greenlet] = []
+
 
 class SlowDependency(PageViews):
     """Shoppers whose pages must come, whatever is slow behind them."""
@@ -68,7 +70,17 @@ def _reach_proxy(environment: Environment, **_more: object) -> None:
 def _slow_down(environment: Environment, **_more: object) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
-    options = environment.parsed_options
+    options = loadtest.hooks.options_of(environment)
     when = middle_third(loadtest.hooks.run_s(options), "slow")
-    gevent.spawn_later(when.from_s, tell, options.slow_control, options.slow_by_ms)
-    gevent.spawn_later(when.to_s, tell, options.slow_control, 0)
+    _planned.append(gevent.spawn_later(when.from_s, tell, options.slow_control, options.slow_by_ms))
+    _planned.append(gevent.spawn_later(when.to_s, tell, options.slow_control, 0))
+
+
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+def _leave_as_found(environment: Environment, **_more: object) -> None:
+    """A run that is stopped early leaves nothing slow behind."""
+    if isinstance(environment.runner, WorkerRunner):
+        return
+    gevent.killall(_planned)
+    _planned.clear()
+    tell(environment.parsed_options.slow_control, 0)
