@@ -92,8 +92,8 @@ results: $(VENV)/.dev ## every table of docs/results.md for DATA=DIR (MACHINE=gp
 	  *) $(BIN)/rankgr ablate "$(DATA)" --out "$$out" --config "$(CONFIG)" $(ARGS) ;; \
 	esac
 
-load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against loadtest/budgets.toml
-	$(BIN)/python -m loadtest.run
+load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against budgets (ARGS="--scenario flash --report DIR")
+	$(BIN)/python -m loadtest.run $(ARGS)
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -5,58 +5,125 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Annotated
 
-import httpx
 import typer
 
-from services.runtime.die_with_parent import die_with_parent
+from loadtest.circumstances import ROOT
+from loadtest.slowable_stack import Slow
+from loadtest.stack import OwnStack, StackFailed, own_stack
 from services.runtime.embedded_redis import free_port
 
-ROOT = Path(__file__).parents[1]
-PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples")
-READY_WITHIN_S = 120.0
-ASK_EVERY_S = 0.2
-STOP_WITHIN_S = 30.0
 # What the demo builds.
 PRESET = "tiny"
 # Not all in the same instant: a crowd is another test.
-ARRIVALS_PER_S = "2"
+ARRIVALS_PER_S = 2
+# A small machine's crowd would never meet the limit that is meant for a large one.
+FLASH_STACK = {"RANKGR_TRIGGER_AT_ONCE": "4"}
 
 
-class StackFailed(Exception):
-    """The stack did not come up; the message holds what it said last."""
+class Scenario(StrEnum):
+    """Each is a locust file in loadtest/scenarios."""
+
+    STEADY = "steady"
+    REPLAY = "replay"
+    FLASH = "flash"
+    SLOW_DEPENDENCY = "slow-dependency"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run as it is told to locust; `workers` 0: one process does it all."""
+
+    scenario: Scenario
+    shoppers: int
+    seconds: int
+    workers: int
+    options: Mapping[str, str]
+
+    def command(self, stack: OwnStack) -> list[str]:
+        """Locust's command line."""
+        file = f"loadtest/scenarios/{self.scenario.value.replace('-', '_')}.py"
+        # A trace is sent by one user per process.
+        users = max(1, self.workers) if self.scenario is Scenario.REPLAY else self.shoppers
+        told = {
+            "--users": str(users),
+            "--spawn-rate": str(max(ARRIVALS_PER_S, users // 10)),
+            "--run-time": f"{self.seconds}s",
+            "--stop-timeout": "10",
+            "--trigger-url": stack.urls["trigger"],
+            "--retrieval-url": stack.urls["retrieval"],
+            "--loglevel": "WARNING",
+            **self.options,
+        }
+        if self.scenario is Scenario.SLOW_DEPENDENCY:
+            told["--slow-control"] = stack.slow_control
+        if self.workers:
+            port = str(free_port())
+            told |= {"--processes": str(self.workers), "--master-bind-port": port, "--master-port": port}
+        words = [word for pair in told.items() for word in pair]
+        return [sys.executable, "-m", "locust", "-f", file, "--headless", "--only-summary", *words]
 
 
 def run(
+    scenario: Annotated[Scenario, typer.Option(help="What happens.")] = Scenario.STEADY,
     bundle: Annotated[
         Path | None, typer.Option(help="The bundle to serve; default: the demo's, built if absent.")
     ] = None,
-    shoppers: Annotated[int, typer.Option(min=1, help="How many shoppers at once.")] = 8,
+    shoppers: Annotated[int, typer.Option(min=1, help="How many shoppers at once; of a flash crowd, at first.")] = 8,
     seconds: Annotated[int, typer.Option(min=1, help="For how long.")] = 30,
+    workers: Annotated[int, typer.Option(min=0, help="So many processes make the load, and one more counts.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Where report.html, report.md and figures go.")] = None,
+    budgets: Annotated[Path | None, typer.Option(help="Other budgets than loadtest/budgets.toml.")] = None,
+    trace: Annotated[Path | None, typer.Option(help="replay: the log, a Parquet file.")] = None,
+    compress: Annotated[float, typer.Option(help="replay: seconds of the log in one of the run.")] = 60.0,
+    scale: Annotated[float, typer.Option(help="replay: users that stand for each one.")] = 1.0,
+    from_hour: Annotated[float, typer.Option(help="replay: leave out the log's first hours.")] = 0.0,
+    crowd: Annotated[float, typer.Option(min=1, help="flash: so many times the shoppers.")] = 10.0,
+    slow: Annotated[Slow, typer.Option(help="slow-dependency: which server.")] = Slow.CACHE,
+    slow_by_ms: Annotated[int, typer.Option(min=1, help="slow-dependency: by how much.")] = 200,
     state: Annotated[Path, typer.Option(help="Where the demo's data and bundle are kept.")] = Path("var"),
 ) -> None:
     """Put load on a stack of its own and hold what was measured against budgets.toml."""
-    served = bundle or _demo_bundle(state)
-    typer.echo(_circumstances())
+    if scenario is Scenario.REPLAY and trace is None:
+        raise typer.BadParameter("a replay needs a log: --trace FILE", param_hint="--trace")
+    options = {"--command-line": "python -m loadtest.run " + shlex.join(sys.argv[1:])}
+    options |= {"--report": str(report.absolute())} if report else {}
+    options |= {"--budgets": str(budgets.absolute())} if budgets else {}
+    match scenario:
+        case Scenario.REPLAY:
+            options |= {"--trace": str(trace.absolute() if trace else ""), "--compress": str(compress)}
+            options |= {"--scale": str(scale), "--from-hour": str(from_hour)}
+        case Scenario.FLASH:
+            options |= {"--crowd": str(crowd)}
+        case Scenario.SLOW_DEPENDENCY:
+            options |= {"--slow-by-ms": str(slow_by_ms)}
+    plan = Plan(scenario, shoppers, seconds, workers, options)
     try:
-        with tempfile.TemporaryDirectory(prefix="rankgr-load-") as directory, _stack(served, Path(directory)) as urls:
-            code = _locust(urls, shoppers, seconds)
+        code = _carry_out(plan, bundle or _demo_bundle(state), slow)
     except StackFailed as error:
         typer.echo(f"load test: {error}", err=True)
         raise typer.Exit(1) from error
-    typer.echo(f"load average afterwards: {_load()}")
     raise typer.Exit(code)
+
+
+def _carry_out(plan: Plan, bundle: Path, slow: Slow) -> int:
+    slowed = slow if plan.scenario is Scenario.SLOW_DEPENDENCY else None
+    told = FLASH_STACK if plan.scenario is Scenario.FLASH else {}
+    with (
+        tempfile.TemporaryDirectory(prefix="rankgr-load-") as directory,
+        own_stack(bundle, Path(directory), slowed, told) as stack,
+    ):
+        typer.echo(f"{plan.scenario}: {plan.seconds} s")
+        return subprocess.run(plan.command(stack), cwd=ROOT, check=False).returncode
 
 
 def _demo_bundle(state: Path) -> Path:
@@ -66,78 +133,6 @@ def _demo_bundle(state: Path) -> Path:
 
     with progress(quiet=False) as shown:
         return prepare(state, None, PRESET, shown).bundle
-
-
-@contextmanager
-def _stack(bundle: Path, directory: Path) -> Iterator[dict[str, str]]:
-    """`rankgr up` inside the block, on ports of its own, so that a stack that runs already is not in the way."""
-    ports = {name: free_port() for name in PROCESSES}
-    told = {f"RANKGR_{name.upper()}_PORT": str(port) for name, port in ports.items()}
-    log = directory / "stack.log"
-    with log.open("w") as says:
-        stack = subprocess.Popen(
-            [sys.executable, "-m", "services.cli", "up", "--bundle", str(bundle), "--state", str(directory)],
-            cwd=ROOT,
-            env={**os.environ, **told},
-            stdin=subprocess.DEVNULL,
-            stdout=says,
-            stderr=subprocess.STDOUT,
-            # Ctrl-C reaches the whole group: we end the stack when locust has ended.
-            start_new_session=True,
-            preexec_fn=die_with_parent(),
-        )
-        try:
-            urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-            _wait_ready(stack, urls, log)
-            yield urls
-        finally:
-            _stop(stack)
-
-
-def _wait_ready(stack: subprocess.Popen[bytes], urls: dict[str, str], log: Path) -> None:
-    until_s = monotonic() + READY_WITHIN_S
-    with httpx.Client(timeout=2.0) as client:
-        while not all(_is_ready(client, url) for url in urls.values()):
-            if stack.poll() is not None or monotonic() > until_s:
-                raise StackFailed("the stack did not come up:\n" + "\n".join(log.read_text().splitlines()[-5:]))
-            sleep(ASK_EVERY_S)
-
-
-def _is_ready(client: httpx.Client, url: str) -> bool:
-    try:
-        return client.get(f"{url}/readyz").status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _stop(stack: subprocess.Popen[bytes]) -> None:
-    stack.terminate()
-    try:
-        stack.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        stack.kill()
-        stack.wait()
-
-
-def _locust(urls: dict[str, str], shoppers: int, seconds: int) -> int:
-    command = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless", "--only-summary"]
-    command += ["--users", str(shoppers), "--spawn-rate", ARRIVALS_PER_S, "--run-time", f"{seconds}s"]
-    command += ["--stop-timeout", "10", "--trigger-url", urls["trigger"], "--retrieval-url", urls["retrieval"]]
-    typer.echo(f"{shoppers} shoppers for {seconds} s")
-    return subprocess.run([*command, "--loglevel", "WARNING"], cwd=ROOT, check=False).returncode
-
-
-def _circumstances() -> str:
-    """Without them figures are no report."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    when = datetime.now(UTC).isoformat(timespec="minutes")
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return f"{when}, commit {commit}, {machine}, load average before: {_load()}"
-
-
-def _load() -> str:
-    return " ".join(f"{average:.1f}" for average in os.getloadavg())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ Layers are split at the attention: training runs them whole, decoding puts its o
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -82,6 +84,18 @@ class SelfAttention(nn.Module):
         by_head = self.o_proj.weight.view(self.o_proj.out_features, -1, groups, self.head_dim)
         for dim in range(dims):
             by_head[dim, dim // self.head_dim, :, dim % self.head_dim] += share / groups
+
+    @torch.no_grad()
+    def begin_recent(self, nats: float) -> None:
+        """Give a token so many nats more in its own attention than one a rotation's whole period away.
+
+        Queries and keys get one equal constant in the front half of every head's dims: rotated, their product depends
+        on the distance alone, and falls with it, dim by dim at that dim's own speed.
+        """
+        front = self.head_dim // 2
+        constant = math.sqrt(nats * math.sqrt(self.head_dim) / front)
+        for projection in (self.q_proj, self.k_proj):
+            projection.bias.view(-1, self.head_dim)[:, :front] = constant
 
     def project(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """q [.., H, E], k and v [.., K, E] of x [.., D], rotated."""

@@ -20,6 +20,8 @@ from model.network.rank_head import RankHead
 CODE_RMS = 0.1
 # Of the identity, in values and in outputs: a quarter of the normalised state that is seen gets through.
 COPIED = 0.5
+# What a token's own place adds to its attention: e^5.5 is as much as 245 far tokens weigh together.
+RECENCY_NATS = 5.5
 
 # Shapes: B rows, S tokens, D hidden size, V_l codes of a level; .. any leading axes.
 
@@ -76,11 +78,12 @@ class RankGRNetwork(nn.Module):
         return self.model.embed_tokens.weight[part.token_offset : part.token_offset + part.size]
 
     def initialise(self, seed: int, prior: float | None = None) -> None:
-        """Draw all weights anew: normal(0, initializer_range), norms 1, biases 0.
+        """Draw all weights anew: normal(0, initializer_range), norms 1, biases 0 but those of queries and keys.
 
         Attention begins as a mean of what it sees: values and outputs also carry `COPIED` of the identity, so that a
         state already leans towards the embeddings of what stands before it, and hence towards codes like those.
         A model this small finds out what to copy long before it would find out how to.
+        The mean leans towards what came last (`RECENCY_NATS`): how fast weight falls with distance, training decides.
         The rank head is drawn at 1 / sqrt(inputs): it has no residual path around it, and four matrices of
         small weights in a row would leave it without a gradient for most of a short training.
         `prior`, the expected share of positives among the rank head's candidates, becomes its last bias.
@@ -101,6 +104,7 @@ class RankGRNetwork(nn.Module):
                         module.bias.zero_()
             for layer in self.stack():
                 layer.self_attn.begin_copying(COPIED)
+                layer.self_attn.begin_recent(RECENCY_NATS)
             self.rank_head.begin_as_similarity(CODE_RMS)
             if prior is not None:
                 self.rank_head.fc2.bias.fill_(math.log(prior) - math.log1p(-prior))

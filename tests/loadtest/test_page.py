@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest.budgets import Measured
 from loadtest.page import NO_PAGE, Page, read_page
-from loadtest.report import table
 
 
 def test_a_page_is_read_in_its_order() -> None:
     body = {"outcome": "fresh", "items": [{"item_id": 9, "score": 1.0}, {"item_id": 7}], "next_cursor": None}
     assert read_page(body) == Page("fresh", (9, 7), None)
+    assert read_page({**body, "age_ms": 20}) == Page("fresh", (9, 7), None, 20)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +29,19 @@ def test_anything_else_is_no_page(body: object) -> None:
     assert read_page(body) is NO_PAGE
 
 
-def test_the_table_has_a_line_for_every_row() -> None:
-    rows = {name: Measured(name, 10, 1, 0.5, 1.4, 2.0, 30.0) for name in ("trigger", "fresh")}
-    lines = table({"trigger": rows["trigger"]}, {"fresh": rows["fresh"]}).splitlines()
-    assert lines[2:] == ["| trigger | 10 | 1 | 0.5 | 1 | 2 | 30 |", "| fresh | 10 | 1 | 0.5 | 1 | 2 | 30 |"]
+@pytest.mark.parametrize(
+    ("outcome", "age_ms", "took_ms", "masking"),
+    [
+        ("fresh", 90, 3.0, "ready"),
+        ("fresh", 3, 3.0, "ready"),
+        ("fresh", 2, 40.0, "waited"),
+        ("fresh", None, 3.0, "waited"),
+        ("stale", 5000, 3.0, "late"),
+        ("fallback", None, 3.0, "late"),
+    ],
+)
+def test_a_list_was_ready_if_it_is_older_than_the_request_that_fetched_it(
+    outcome: str, age_ms: int | None, took_ms: float, masking: str
+) -> None:
+    page = read_page({"outcome": outcome, "items": [], "next_cursor": None, "age_ms": age_ms})
+    assert page.masking(took_ms) == masking

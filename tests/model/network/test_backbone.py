@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Literal, cast
 
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, Qwen2ForCausalLM
 
 from contracts.errors import BadBundle
+from model.network.backbone import Rotary
 from model.network.config import RankGRConfig
 from model.network.network import RankGRNetwork, network_from
 
@@ -172,3 +174,21 @@ def test_attention_begins_as_a_mean_of_what_it_sees(kv_heads: int) -> None:
     found_D, carried = attention.o_proj(mean_HE.flatten()), 8 * kv_heads
     torch.testing.assert_close(found_D[:carried], 0.25 * x_SD.mean(0)[:carried])
     assert not found_D[carried:].any()
+
+
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_attention_begins_by_looking_back_less_and_less(kv_heads: int) -> None:
+    config = small_config(kv_heads=kv_heads)
+    attention, rotary = RankGRNetwork(config).stack()[0].self_attn, Rotary(config.head_dim, config.rope_theta)
+    for projection in (attention.q_proj, attention.k_proj):
+        projection.weight.data.zero_()
+        projection.bias.data.zero_()
+    attention.begin_recent(3.0)
+    positions_S = torch.arange(100, 104)
+    q_SHE, k_SKE, _ = attention.project(torch.zeros(4, 32), rotary.angles(positions_S, torch.float32))
+    score_HS = torch.einsum("he,she->hs", q_SHE[-1], k_SKE.repeat_interleave(4 // kv_heads, 1)) / math.sqrt(8)
+    # The token itself has what was asked for; the mean of cosines over the dims' speeds says the rest.
+    speeds = config.rope_theta ** -(torch.arange(0, 8, 2) / 8)
+    expected_S = 3.0 * (torch.arange(3, -1, -1)[:, None] * speeds).cos().mean(1)
+    torch.testing.assert_close(score_HS, expected_S.expand(4, -1))
+    assert (score_HS.diff(dim=1) > 0).all()
