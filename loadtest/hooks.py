@@ -42,8 +42,9 @@ def run_s(options: Namespace) -> float:
 
 def options_of(environment: Environment) -> Namespace:
     """What locust was told; there is always something where it runs from the command line."""
-    assert environment.parsed_options is not None
-    return environment.parsed_options
+    found = environment.parsed_options
+    assert isinstance(found, Namespace)
+    return found
 
 
 def user_class(environment: Environment) -> type[ShopUser]:
@@ -131,9 +132,15 @@ def _receive_last(environment: Environment, msg: Message) -> None:
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def _judge(environment: Environment, **_more: object) -> None:
     """Write the table and hold the run against its budgets; the exit code is 1 when one was not kept."""
-    if isinstance(environment.runner, WorkerRunner) or not BEGAN:
+    if isinstance(environment.runner, WorkerRunner):
         return
     options = options_of(environment)
+    if not BEGAN:
+        # Locust counts the run's time from before its first user: on a starved machine nobody may have come.
+        if options.headless:
+            sys.stderr.write("load test: the run ended before it began\n")
+            environment.process_exit_code = 1
+        return
     about = replace(BEGAN[0], load_after=load_average())
     kind = user_class(environment)
     report = Report(about, RUN, checks(_budgets(environment), RUN), kind.episode(run_s(options)))

@@ -83,4 +83,4 @@ def _leave_as_found(environment: Environment, **_more: object) -> None:
         return
     gevent.killall(_planned)
     _planned.clear()
-    tell(environment.parsed_options.slow_control, 0)
+    tell(loadtest.hooks.options_of(environment).slow_control, 0)

@@ -82,7 +82,7 @@ def test_a_short_run_measures_every_request_and_leaves_nothing_running(
 ) -> None:
     out = tmp_path / "report"
     # The report's path is in the command line of every process of locust.
-    ended = load("--bundle", micro_bundle, "--seconds", 8, "--shoppers", 4, "--workers", workers, "--report", out)
+    ended = load("--bundle", micro_bundle, "--seconds", 15, "--shoppers", 4, "--workers", workers, "--report", out)
     rows = judged(ended)
     for name in ("trigger", "retrieve first page", "interactions", "list: fresh"):
         assert int(rows[name][2]) > 0
