@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 WITHIN_S = 3.0
@@ -28,7 +29,7 @@ PORTS = {
 
 def port_of(command: Sequence[str], environment: Mapping[str, str]) -> int | None:
     """Where the process that was started so listens; None where it is none of ours that serves."""
-    for word, name in zip(command, command[1:], strict=False):
+    for word, name in pairwise(command):
         if word == "serve" and name in PORTS:
             return int(environment.get(f"RANKGR_{name.upper()}_PORT") or PORTS[name])
     return None
