@@ -115,10 +115,10 @@ class Stack:
         """End its process as a crash would: `docker kill` would count as a wish, and nothing would start it again."""
         said = self.docker(
             *("run", "--rm", "--pid=host", "--user", "0", "--cap-add", "KILL", "--network", "none"),
-            *("--entrypoint", "kill", helper_image, "-9", str(container.pid)),
+            *("--entrypoint", "python", helper_image, "-c", f"import os; os.kill({container.pid}, 9)"),
         )
         if said.code:
-            raise NotInTime(f"{container.name} could not be killed: {said.last_line}")
+            raise NotInTime(f"{container.name} could not be killed: {said.text}")
 
     @staticmethod
     def _run(command: Sequence[str], within_s: float, variables: Mapping[str, str]) -> Said:

@@ -36,6 +36,7 @@ NEXT_BUNDLE_WITHIN_S = 600.0
 QUICK = {
     "BUNDLE_USERS": "300",
     "BUNDLE_ITEMS": "300",
+    "BUNDLE_PRESET": "micro",
     "SAMPLES_WINDOW_S": "6",
     "SAMPLES_GAP_S": "3",
     "SAMPLES_LATENESS_S": "2",
@@ -102,7 +103,7 @@ class Trial:
             self.transcript.check(f"{name} ended with 0", once.exit_code == 0 and not once.running)
         self.transcript.check("precompute runs twice", len(self.stack.containers("precompute")) == 2)
         self.transcript.show("compose ps", self.stack.run("ps", "--all").text)
-        self.transcript.show("compose logs bundle", self.stack.run("logs", "--no-color", "bundle").text)
+        self.transcript.show("compose logs bundle", self.stack.run("logs", "--no-color", "--tail", "2", "bundle").text)
 
     def _rights(self) -> None:
         self.transcript.section("What a container may")
@@ -127,7 +128,8 @@ class Trial:
         new = self.shop.retrieve("ada")
         self._page("GET /retrieve/ada", new)
         self.transcript.check("a user who is new gets popular items", new.outcome == "fallback" and len(new.items) == 5)
-        self.transcript.show("POST /trigger ada r-1", "{} {}".format(*self.shop.trigger("ada", "r-1")))
+        said = self.shop.trigger("ada", "r-1", new.items[:2])
+        self.transcript.show(f"POST /trigger ada r-1: just clicked {list(new.items[:2])}", "{} {}".format(*said))
         first = self.shop.retrieve("ada", 5, "r-1", 5000)
         self._page("GET /retrieve/ada?request_id=r-1&wait_ms=5000", first)
         self.transcript.check("the trigger's list is fresh", first.outcome == "fresh" and first.request == "r-1")
@@ -137,7 +139,7 @@ class Trial:
         second = self.shop.retrieve("ada", 5, "r-2", 5000)
         self._page("GET /retrieve/ada?request_id=r-2&wait_ms=5000", second)
         self.transcript.check("three clicks move the list", second.outcome == "fresh" and second.items != first.items)
-        self._next_bundle(first.model)
+        self._next_bundle(second.model)
 
     def _next_bundle(self, model: str) -> None:
         began_s = time.monotonic()

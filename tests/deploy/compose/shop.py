@@ -35,9 +35,11 @@ class Shop:
     retrieval_url: str
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=LONGEST_WAIT_MS / 1000 + 5))
 
-    def trigger(self, user: str, request: str) -> tuple[int, str]:
-        """Status and body."""
-        return self._post("/trigger", {"user_id": user, "request_id": request, "scene": "home"})
+    def trigger(self, user: str, request: str, recent: tuple[int, ...] = ()) -> tuple[int, str]:
+        """Status and body.  `recent`: items that the user has just clicked elsewhere in the shop."""
+        now_ms = round(time.time() * 1000)
+        clicks = [{"item_id": item, "behavior": "click", "timestamp": now_ms} for item in recent]
+        return self._post("/trigger", {"user_id": user, "request_id": request, "scene": "home", "recent": clicks})
 
     def interact(self, user: str, request: str, behavior: str, items: tuple[int, ...]) -> tuple[int, str]:
         """Status and body."""
@@ -65,7 +67,8 @@ class Shop:
 
     def view(self, user: str, request: str) -> Page:
         """A whole page view: trigger, the list, what was seen and clicked."""
-        self.trigger(user, request)
+        popular = self.retrieve(user, 10).items
+        self.trigger(user, request, popular[:2])
         page = self.retrieve(user, 10, request, LONGEST_WAIT_MS)
         if page.items:
             self.interact(user, request, "exposure", page.items)
