@@ -25,6 +25,10 @@ class Transcript:
         """A sentence."""
         self._add(text, "")
 
+    def row(self, *cells: object) -> None:
+        """A line of a table."""
+        self._add(f"| {' | '.join(str(cell) for cell in cells)} |")
+
     def show(self, command: str, output: str) -> None:
         """What was typed, and what came back."""
         body = _COLOURS.sub("", output).replace("```", "'''").strip()
