@@ -30,10 +30,8 @@ class Kills:
             "`kill -9` of each container's process. Then: the time until it is healthy again, the time until a new "
             "trigger's list is fresh again, and what retrieve answered meanwhile to a user who asks ten times a second."
         )
-        self.transcript.lines += [
-            "| killed | healthy again | fresh again | retrieve meanwhile |",
-            "|---|---:|---:|---|",
-        ]
+        self.transcript.row("killed", "healthy again", "fresh again", "retrieve meanwhile")
+        self.transcript.row("---", "---:", "---:", "---")
         lost = [self._kill(service) for service in services]
         self.transcript.say("")
         for service, (recovered, answers) in zip(services, lost, strict=True):
