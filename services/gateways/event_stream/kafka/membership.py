@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import errors as kafka_errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.structs import MemberState
 
 from services.gateways.event_stream.kafka.book import Fetched
 from services.gateways.event_stream.kafka.connecting import connected_consumer
+from services.gateways.event_stream.kafka.log_edges import end_offsets, first_offsets
 from services.gateways.event_stream.kafka.place import KafkaPlace
 
 POLL_S = 0.25
@@ -144,12 +146,15 @@ class Membership:
             else:
                 found[number] = (committed.offset, committed.metadata or "")
         if unknown:
-            found |= {place.partition: (low, "") for place, low in self._consumer.beginning_offsets(unknown).items()}
+            found |= {place.partition: (low, "") for place, low in first_offsets(self._consumer, unknown).items()}
         return found
 
     def _log_ends(self) -> dict[int, int]:
-        places = [self._place(number) for number in self._consumer.partitions_for_topic(self._topic)]
-        return {place.partition: end for place, end in self._consumer.end_offsets(places).items()}
+        numbers = self._consumer.partitions_for_topic(self._topic)
+        if not numbers:
+            raise kafka_errors.UnknownTopicOrPartitionError(self._topic)
+        places = [self._place(number) for number in numbers]
+        return {place.partition: end for place, end in end_offsets(self._consumer, places).items()}
 
     def _place(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)

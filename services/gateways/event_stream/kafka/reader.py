@@ -21,6 +21,7 @@ from contracts.errors import BadInput
 from services.gateways.event_stream.kafka.connecting import connected_consumer
 from services.gateways.event_stream.kafka.failing import failing_as_stream_down
 from services.gateways.event_stream.kafka.link import FAILURES
+from services.gateways.event_stream.kafka.log_edges import end_offsets, first_offsets
 from services.gateways.event_stream.kafka.place import KafkaPlace
 from services.gateways.event_stream.port import NOTHING_PAUSED, ReadBatch, ReadMessage
 
@@ -136,7 +137,7 @@ class KafkaReader:
     def _ask_for_ends(self, consumer: KafkaConsumer, reading: Collection[TopicPartition]) -> None:
         now_s = time.monotonic()
         if now_s - self._ends_asked_s >= ASK_FOR_ENDS_S:
-            ends = consumer.end_offsets(list(reading), timeout_ms=round(ANSWER_S * 1000))
+            ends = end_offsets(consumer, reading, round(ANSWER_S * 1000))
             self._ends = {one.partition: end for one, end in ends.items()}
             self._ends_asked_s = now_s
             if beyond := {one: end for one, end in ends.items() if end < self._next[one.partition]}:
@@ -155,7 +156,7 @@ class KafkaReader:
 
     def _unread(self) -> int:
         consumer = self._open()
-        ends = consumer.end_offsets(sorted(self._all))
+        ends = end_offsets(consumer, sorted(self._all))
         return sum(max(0, end - self._next[one.partition]) for one, end in ends.items())
 
     def _open(self) -> KafkaConsumer:
@@ -176,7 +177,7 @@ class KafkaReader:
             raise kafka_errors.UnknownTopicOrPartitionError(self._topic)
         if partitions != {one.partition for one in self._all}:
             places = [TopicPartition(self._topic, number) for number in sorted(partitions)]
-            first, last = consumer.beginning_offsets(places), consumer.end_offsets(places)
+            first, last = first_offsets(consumer, places), end_offsets(consumer, places)
             for one in places:
                 self._next[one.partition] = self._place_in(one.partition, first[one], last[one])
             self._all = frozenset(places)
