@@ -23,6 +23,7 @@ from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat, tokenizer_files
 from model.semantic_id.catalog import Catalog
 
+TRAINING_FILE = "training.json"
 VERSION_DIGITS = 12
 
 
@@ -43,6 +44,8 @@ class BundleContents:
     """Files by name; None: a tokenizer of the format's token names."""
     newest_interaction_ms: int | None = None
     """Unix ms of the newest interaction that the weights have seen; None: not told."""
+    training: Mapping[str, object] | None = None
+    """What the weights were taught, in the words of model/training/taught.py; None: not told."""
 
 
 def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = False) -> Manifest:
@@ -77,6 +80,8 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
     (staging / FEATURES_FOLDER).mkdir()
     for name, content in contents.features.items():
         (staging / FEATURES_FOLDER / name).write_bytes(content)
+    if contents.training is not None:
+        write_json(staging / TRAINING_FILE, contents.training)
     files = sums_of(staging)
     manifest = Manifest(
         model_version=model_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),

@@ -164,7 +164,7 @@ def _learn_from_log(asked: _Words, as_json: bool) -> None:
     from dataclasses import asdict
 
     from model.build.read_recipe import read_recipe
-    from model.build.stream_training import LearnFromLog, learning, own_recipe
+    from model.build.stream_training import LearnFromLog, learning, taught
     from model.build.train_prices import with_train_prices
     from model.bundle.verify import read_manifest
     from model.data.data_set import read_data_set
@@ -182,7 +182,12 @@ def _learn_from_log(asked: _Words, as_json: bool) -> None:
         begin_ms = int(asked.begin.replace(tzinfo=UTC).timestamp() * 1000)
     learn = LearnFromLog(
         config=learning(
-            own_recipe(manifest, recipe), asked.seed, asked.learning_rate, asked.batch_samples, asked.replay
+            taught(bundle, recipe),
+            "float32" if recipe is None else recipe.optimiser.precision,
+            asked.seed,
+            asked.learning_rate,
+            asked.batch_samples,
+            asked.replay,
         ),
         bundle=bundle,
         begin_ms=begin_ms,

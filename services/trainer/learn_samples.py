@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -187,7 +188,7 @@ class LearnSamples:
             log.warning("training goes on from the refused weights", extra={"refusals": refusals})
         else:
             log.warning("%d publications in a row were refused: training goes back to the serving weights", refusals)
-            self._do(BeginAnew(str(self.publish.base(self.lineage))))
+            self._begin_anew(self.publish.base(self.lineage))
             self.lineage = replace(self.lineage, refusals=0, tried_samples=self.learner.place.samples)
             self.metrics.begun_anew("refused")
         self.keep()
@@ -224,13 +225,18 @@ class LearnSamples:
                     "another model serves than the one that was learnt on: training begins again from that",
                     extra={"bundle": lineage.base, "before": before.base},
                 )
-                self._do(BeginAnew(str(bundle)))
+                self._begin_anew(bundle)
                 self.lineage = replace(lineage, tried_samples=self.learner.place.samples)
                 self.metrics.begun_anew("overtaken")
         self.metrics.serves(self.publish.newest_serving_ms(self.lineage), self.clock)
         if self.lineage != before:
             self.keep()
             self.publish.staging.serves(self.lineage.base)
+
+    def _begin_anew(self, bundle: Path) -> None:
+        # Whether it can be gone on from is found out before others are told to.
+        self.learner.config.after(bundle)
+        self._do(BeginAnew(str(bundle)))
 
     def _do(self, order: Order) -> None:
         began_s = self.clock.monotonic_s()

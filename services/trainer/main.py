@@ -12,18 +12,16 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from fastapi import FastAPI
 
 from contracts.errors import BadBundle, BundleStoreDown, NoSuchBundle, RankGRError, StreamDown
-from contracts.manifest import Manifest
 from contracts.messages import Topic
 from model.build.read_recipe import read_recipe
-from model.build.recipe import Recipe
-from model.build.stream_training import own_recipe
+from model.build.stream_training import taught
 from model.bundle.read import read_bundle
 from model.training.devices import Devices, is_main_process
 from model.training.incremental.checkpoint import StreamCheckpoint, StreamCheckpoints
@@ -160,7 +158,7 @@ def _checkpoints(settings: TrainerSettings) -> StreamCheckpoints:
 
 def _learner(settings: TrainerSettings, bundle: Path, found: StreamCheckpoint | None) -> Learner:
     read = read_bundle(bundle)
-    config = _config(settings, read.manifest)
+    config = _config(settings, bundle)
     network = read.network()
     if found is None:
         learner = Learner(network, read.prompt_format, read.catalog, config)
@@ -173,11 +171,13 @@ def _learner(settings: TrainerSettings, bundle: Path, found: StreamCheckpoint | 
     return learner
 
 
-def _config(settings: TrainerSettings, bundle: Manifest | None) -> IncrementalConfig:
-    """Raises BadConfig for a configuration file that cannot be read."""
+def _config(settings: TrainerSettings, bundle: Path | None) -> IncrementalConfig:
+    """Losses are those of the settings' file, else the bundle's.
+
+    Raises BadConfig for a configuration file that cannot be read, BadBundle for losses that nobody here knows.
+    """
     given = None if settings.config is None else read_recipe(settings.config)
-    recipe = own_recipe(bundle, given) if bundle is not None else Recipe()
-    return IncrementalConfig(
+    config = IncrementalConfig(
         seed=settings.seed,
         batch_samples=settings.batch_samples,
         learning_rate=settings.learning_rate,
@@ -188,9 +188,12 @@ def _config(settings: TrainerSettings, bundle: Manifest | None) -> IncrementalCo
             share=settings.held_out_share, hold_ms=round(settings.held_out_s * 1000), most=settings.held_out_most
         ),
         replay=ReplayConfig(share=settings.replay_share, reservoir=settings.reservoir, horizon=settings.replay_horizon),
-        losses=recipe.losses,
-        samples=recipe.samples,
+        follows=given is None,
     )
+    if bundle is None:
+        return config
+    own = taught(bundle, given)
+    return replace(config, losses=own.losses, samples=own.samples)
 
 
 def _learn(trainer: Trainer, portions: PortionQueue) -> None:

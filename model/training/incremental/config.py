@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from model.training.config import STRICT, LossConfig, OptimiserConfig, Rate, SampleConfig
+from model.training.taught import Taught
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -54,6 +57,7 @@ class IncrementalConfig:
     """Steps of `batch_samples` samples, replayed ones among them, at a constant rate after a linear warm-up.
 
     remembered: of so many sample ids the newest revision is known; what comes again later is taken for new.
+    follows: losses and samples become those of the bundle whose weights are gone on from, where it tells them.
     """
 
     seed: NonNegativeInt = 0
@@ -71,12 +75,18 @@ class IncrementalConfig:
     replay: ReplayConfig = ReplayConfig()
     losses: LossConfig = LossConfig()
     samples: SampleConfig = SampleConfig()
+    follows: bool = False
 
     @model_validator(mode="after")
     def _something_is_new(self) -> Self:
         if self.new_samples < 1:
             raise ValueError("batch_samples and replay.share leave no room for a new sample")
         return self
+
+    def after(self, bundle: Path) -> IncrementalConfig:
+        """The same for other weights, those of the bundle in this directory.  Raises BadBundle."""
+        taught = Taught.of(bundle) if self.follows else None
+        return self if taught is None else replace(self, losses=taught.losses, samples=taught.samples)
 
     @property
     def new_samples(self) -> int:

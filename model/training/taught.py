@@ -1,0 +1,51 @@
+"""What a bundle's weights were taught, `training.json` in it: whoever goes on learning goes on with the same losses.
+
+`model/build` writes it; the trainer and `rankgr train --stream-from` read it.  Serving never does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from contracts.errors import BadBundle
+from model.bundle.verify import first_complaint, read_manifest
+from model.bundle.write import TRAINING_FILE
+from model.training.config import STRICT, LossConfig, SampleConfig
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class Taught:
+    """The sections `losses` and `samples` of the recipe; every key is written, defaults too."""
+
+    losses: LossConfig
+    samples: SampleConfig
+    format: Literal[1] = 1
+
+    def to_json(self) -> dict[str, object]:
+        """As the bundle's file holds it."""
+        content: dict[str, object] = _ADAPTER.dump_python(self, mode="json")
+        return content
+
+    @classmethod
+    def of(cls, directory: Path) -> Taught | None:
+        """What the bundle in this directory says, unverified; None where it is of a release that did not say.
+
+        Raises BadBundle with one line: also for a key that nobody here knows, since to learn on without it would be
+        to learn something else.
+        """
+        if TRAINING_FILE not in read_manifest(directory).files:
+            return None
+        path = directory / TRAINING_FILE
+        try:
+            return _ADAPTER.validate_json(path.read_bytes())
+        except OSError as error:
+            raise BadBundle(f"{path} cannot be read: {error.strerror}") from error
+        except ValidationError as error:
+            raise BadBundle(f"{path} is not one that this version reads: {first_complaint(error)}") from error
+
+
+_ADAPTER: TypeAdapter[Taught] = TypeAdapter(Taught)
