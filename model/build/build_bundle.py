@@ -36,7 +36,6 @@ from model.training.devices import is_main_process
 from model.training.fit import Fit, FitReport
 from model.training.log_blocks import LogBlocks, Logs
 from model.training.run_directory import RunDirectory
-from model.training.taught import Taught
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class BuildBundle:
             metrics=self._evaluate(network, fmt, catalog, logs),
             created_at=self.now,
             tokenizer=self.beginning.tokenizer_files(fmt),
-            training=Taught(losses=self.recipe.losses, samples=self.recipe.samples).to_json(),
+            training=self.recipe.taught().to_json(),
         )
         manifest = write_bundle(contents, out, replace=replace)
         if self.run is not None:

@@ -200,16 +200,15 @@ class LearnFromLog:
 
 
 def taught(directory: Path, given: Recipe | None) -> Taught:
-    """The losses and samples that a bundle goes on with: those given, else its own, else its preset's.
+    """What a bundle goes on with: the recipe that is given, else what it tells, else its preset.
 
     Bundles of earlier releases do not tell their own.  Raises BadBundle for one that tells what nobody here reads.
     """
     if given is not None:
-        return Taught(losses=given.losses, samples=given.samples)
+        return given.taught()
     if (own := Taught.of(directory)) is not None:
         return own
-    preset = PRESETS.get(str(read_manifest(directory).data.get("preset")), Recipe())
-    return Taught(losses=preset.losses, samples=preset.samples)
+    return PRESETS.get(str(read_manifest(directory).data.get("preset")), Recipe()).taught()
 
 
 def learning(
@@ -229,7 +228,7 @@ def learning(
         return IncrementalConfig(
             seed=seed,
             batch_samples=batch_samples or plain.batch_samples,
-            learning_rate=plain.learning_rate if learning_rate is None else learning_rate,
+            learning_rate=learning_rate or taught.rate,
             precision=precision,
             held_out=HeldOutConfig(share=0.0),
             replay=ReplayConfig(share=replay),

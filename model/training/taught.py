@@ -1,4 +1,4 @@
-"""What a bundle's weights were taught, `training.json` in it: whoever goes on learning goes on with the same losses.
+"""What a bundle's weights were taught, `training.json` in it: whoever goes on learning goes on with the same.
 
 `model/build` writes it; the trainer and `rankgr train --stream-from` read it.  Serving never does.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PositiveFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from contracts.errors import BadBundle
@@ -16,14 +16,24 @@ from model.bundle.verify import first_complaint, read_manifest
 from model.bundle.write import TRAINING_FILE
 from model.training.config import STRICT, LossConfig, SampleConfig
 
+# Of the rate at its height: where a cosine stands in its middle.  Wider networks are trained at lower rates, and one
+# number for all would be too high for some (docs/freshness-drift.md has other rates on a narrow one).
+GOING_ON = 0.5
+
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Taught:
-    """The sections `losses` and `samples` of the recipe; every key is written, defaults too."""
+    """The sections `losses` and `samples` of the recipe, every key of them, and its learning rate at its height."""
 
     losses: LossConfig
     samples: SampleConfig
+    learning_rate: PositiveFloat
     format: Literal[1] = 1
+
+    @property
+    def rate(self) -> float:
+        """At which learning goes on from a stream, unless another one is asked for."""
+        return GOING_ON * self.learning_rate
 
     def to_json(self) -> dict[str, object]:
         """As the bundle's file holds it."""

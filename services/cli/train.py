@@ -80,7 +80,8 @@ def train(
     ] = None,
     per: Annotated[Per, typer.Option(help="With --stream-from: one line for each.")] = Per.HOUR,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="1e-3")
+        float | None,
+        typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="half of the bundle's"),
     ] = None,
     batch_samples: Annotated[
         int | None, typer.Option(min=1, help="With --stream-from: samples of a step.", show_default="16")

@@ -172,7 +172,7 @@ def _learner(settings: TrainerSettings, bundle: Path, found: StreamCheckpoint | 
 
 
 def _config(settings: TrainerSettings, bundle: Path | None) -> IncrementalConfig:
-    """Losses are those of the settings' file, else the bundle's.
+    """Losses and rate are those of the settings, else the bundle's.
 
     Raises BadConfig for a configuration file that cannot be read, BadBundle for losses that nobody here knows.
     """
@@ -180,7 +180,6 @@ def _config(settings: TrainerSettings, bundle: Path | None) -> IncrementalConfig
     config = IncrementalConfig(
         seed=settings.seed,
         batch_samples=settings.batch_samples,
-        learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_steps,
         precision=settings.precision,
         guards=GuardConfig(explosion=settings.explosion, most_in_a_row=settings.skipped_in_row),
@@ -188,12 +187,14 @@ def _config(settings: TrainerSettings, bundle: Path | None) -> IncrementalConfig
             share=settings.held_out_share, hold_ms=round(settings.held_out_s * 1000), most=settings.held_out_most
         ),
         replay=ReplayConfig(share=settings.replay_share, reservoir=settings.reservoir, horizon=settings.replay_horizon),
-        follows=given is None,
+        follow_losses=True,
+        follow_rate=True,
     )
-    if bundle is None:
-        return config
-    own = taught(bundle, given)
-    return replace(config, losses=own.losses, samples=own.samples)
+    if bundle is not None:
+        config = config.taught(taught(bundle, given))
+    # What was told once stays, whichever bundle training begins from later.
+    config = replace(config, follow_losses=given is None, follow_rate=given is None and settings.learning_rate is None)
+    return config if settings.learning_rate is None else replace(config, learning_rate=settings.learning_rate)
 
 
 def _learn(trainer: Trainer, portions: PortionQueue) -> None:

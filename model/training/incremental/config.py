@@ -57,13 +57,14 @@ class IncrementalConfig:
     """Steps of `batch_samples` samples, replayed ones among them, at a constant rate after a linear warm-up.
 
     remembered: of so many sample ids the newest revision is known; what comes again later is taken for new.
-    follows: losses and samples become those of the bundle whose weights are gone on from, where it tells them.
+    follow_losses, follow_rate: losses and samples, or the rate, become those of the bundle whose weights are gone on
+    from, where it tells them.
     """
 
     seed: NonNegativeInt = 0
     batch_samples: PositiveInt = 16
     learning_rate: PositiveFloat = 1e-3
-    warmup_steps: NonNegativeInt = 50
+    warmup_steps: NonNegativeInt = 10
     weight_decay: NonNegativeFloat = 0.05
     beta1: Rate = 0.9
     beta2: Rate = 0.98
@@ -75,7 +76,8 @@ class IncrementalConfig:
     replay: ReplayConfig = ReplayConfig()
     losses: LossConfig = LossConfig()
     samples: SampleConfig = SampleConfig()
-    follows: bool = False
+    follow_losses: bool = False
+    follow_rate: bool = False
 
     @model_validator(mode="after")
     def _something_is_new(self) -> Self:
@@ -85,8 +87,13 @@ class IncrementalConfig:
 
     def after(self, bundle: Path) -> IncrementalConfig:
         """The same for other weights, those of the bundle in this directory.  Raises BadBundle."""
-        taught = Taught.of(bundle) if self.follows else None
-        return self if taught is None else replace(self, losses=taught.losses, samples=taught.samples)
+        taught = Taught.of(bundle) if self.follow_losses or self.follow_rate else None
+        return self if taught is None else self.taught(taught)
+
+    def taught(self, taught: Taught) -> IncrementalConfig:
+        """The same with as much of this as is followed."""
+        config = replace(self, losses=taught.losses, samples=taught.samples) if self.follow_losses else self
+        return replace(config, learning_rate=taught.rate) if self.follow_rate else config
 
     @property
     def new_samples(self) -> int:

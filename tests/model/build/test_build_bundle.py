@@ -60,8 +60,7 @@ def test_the_fallback_covers_every_scene_with_items_of_the_catalogue(
 
 
 def test_it_tells_what_it_was_taught(built: tuple[Manifest, Bundle]) -> None:
-    recipe = small_recipe()
-    assert Taught.of(built[1].path) == Taught(losses=recipe.losses, samples=recipe.samples)
+    assert Taught.of(built[1].path) == small_recipe().taught()
 
 
 def test_ids_are_unique_as_the_recipe_asks(built: tuple[Manifest, Bundle]) -> None:

@@ -21,7 +21,9 @@ from model.training.taught import Taught
 from tests.model.bundle.contents import NOW, change_json, contents, network, sign_again
 
 OURS = Taught(
-    losses=LossConfig(gamma=0.7, history=0.2, rsp_labels=PerLevel.all(0.5)), samples=SampleConfig(sampled_negatives=3)
+    losses=LossConfig(gamma=0.7, history=0.2, rsp_labels=PerLevel.all(0.5)),
+    samples=SampleConfig(sampled_negatives=3),
+    learning_rate=2e-3,
 )
 
 
@@ -53,12 +55,12 @@ def test_every_key_is_written_so_that_other_defaults_change_nothing(bundle: Path
 
 def test_what_is_given_counts_first_then_the_bundle_then_its_preset(bundle: Path, tmp_path: Path) -> None:
     given = Recipe(losses=LossConfig(alpha=0.25))
-    assert taught(bundle, given) == Taught(losses=given.losses, samples=given.samples)
+    assert taught(bundle, given) == given.taught()
     assert taught(bundle, None) == OURS
     tiny = without(tmp_path / "tiny", "tiny")
     assert Taught.of(tiny) is None
-    assert taught(tiny, None).losses == PRESETS["tiny"].losses
-    assert taught(without(tmp_path / "another", "my_config"), None).losses == LossConfig()
+    assert taught(tiny, None) == PRESETS["tiny"].taught()
+    assert taught(without(tmp_path / "another", "my_config"), None) == Recipe().taught()
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ OTHERS = LossConfig(alpha=0.5, gamma=0.2)
 
 def other_bundle(place: Path) -> Bundle:
     """Another model, that was taught by other losses."""
-    told = Taught(losses=OTHERS, samples=CONFIG.samples).to_json()
+    told = Taught(losses=OTHERS, samples=CONFIG.samples, learning_rate=4e-3).to_json()
     write_bundle(dataclasses.replace(contents(4), newest_interaction_ms=5, training=told), place)
     return read_bundle(place)
 
@@ -217,13 +217,17 @@ def test_beginning_anew_keeps_what_waits_and_forgets_the_optimiser(tmp_path: Pat
 
 
 def test_losses_are_those_of_the_bundle_that_is_gone_on_from_where_they_follow(tmp_path: Path) -> None:
-    one = learner(dataclasses.replace(CONFIG, follows=True))
+    asked = dataclasses.replace(CONFIG, follow_losses=True)
+    one = learner(asked)
     one.begin_anew(other_bundle(tmp_path / "other"))
-    assert one.config == dataclasses.replace(CONFIG, follows=True, losses=OTHERS)
+    assert one.config == dataclasses.replace(asked, losses=OTHERS)
     assert one.intake.config == one.config
     write_bundle(contents(4), tmp_path / "older")
     one.begin_anew(read_bundle(tmp_path / "older"))
     assert one.config.losses == OTHERS
+    both = learner(dataclasses.replace(asked, follow_rate=True))
+    both.begin_anew(read_bundle(tmp_path / "other"))
+    assert both.config.learning_rate == 2e-3
 
 
 def test_without_rsp_the_rank_head_stays_as_it_is() -> None:
