@@ -25,7 +25,7 @@ from model.build.stream_training import taught
 from model.bundle.read import read_bundle
 from model.training.devices import Devices, is_main_process
 from model.training.incremental.checkpoint import StreamCheckpoint, StreamCheckpoints
-from model.training.incremental.config import GuardConfig, HeldOutConfig, IncrementalConfig, ReplayConfig
+from model.training.incremental.config import GuardConfig, HeldOutConfig, IncrementalConfig, PopularConfig, ReplayConfig
 from model.training.incremental.learner import Learner
 from model.training.incremental.orders import follow_orders
 from model.training.kept_memory import freed_memory_kept
@@ -163,11 +163,15 @@ def _learner(settings: TrainerSettings, bundle: Path, found: StreamCheckpoint | 
     if found is None:
         learner = Learner(network, read.prompt_format, read.catalog, config)
         learner.place.newest_learnt_ms = read.manifest.newest_interaction_ms
+        learner.intake.popular.begin(read.popular)
         return learner
     network.load_state_dict(found.network)
     found.intake.config = config
     learner = Learner(network, read.prompt_format, read.catalog, config, intake=found.intake, place=found.place)
     learner.restore_optimiser(found.optimiser)
+    if learner.intake.popular.empty:
+        # Kept by an earlier release, or while nothing was counted.
+        learner.intake.popular.begin(read.popular)
     return learner
 
 
@@ -187,6 +191,7 @@ def _config(settings: TrainerSettings, bundle: Path | None) -> IncrementalConfig
             share=settings.held_out_share, hold_ms=round(settings.held_out_s * 1000), most=settings.held_out_most
         ),
         replay=ReplayConfig(share=settings.replay_share, reservoir=settings.reservoir, horizon=settings.replay_horizon),
+        popular=PopularConfig(half_life_ms=round(settings.popular_half_life_s * 1000), prior=settings.popular_prior),
         follow_losses=True,
         follow_rate=True,
     )

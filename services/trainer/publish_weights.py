@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.errors import BadBundle, PointerMoved
-from contracts.manifest import Manifest
+from contracts.manifest import Manifest, PopularList
 from model.bundle.prompt_side import CONFIG_FILE
-from model.bundle.read import WEIGHTS_FILE, Bundle, read_bundle
+from model.bundle.read import WEIGHTS_FILE, Bundle, read_bundle, read_popular
 from model.bundle.renew import Renewal, renew_bundle
 from model.bundle.verify import read_manifest
 from model.data.timelines import HeldOut
@@ -116,9 +116,14 @@ class PublishWeights:
             datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC),
             place.newest_learnt_ms,
             {"learnt_samples": place.samples, "learnt_steps": place.steps, "learnt_from": lineage.base},
+            self._popular(learner, lineage),
         )
         manifest: Manifest = renew_bundle(self.base(lineage), renewal, self.candidate, replace=True)
         return replace(lineage, candidate=version_of(manifest))
+
+    def _popular(self, learner: Learner, lineage: Lineage) -> PopularList | None:
+        popular = learner.intake.popular
+        return None if popular.empty else popular.lists(learner.catalog, read_popular(self.base(lineage)))
 
     def promote(self, learner: Learner, lineage: Lineage) -> tuple[Promoted, Lineage]:
         """Publish what was written, if the gate lets it through and nothing else was promoted meanwhile.

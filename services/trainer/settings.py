@@ -36,6 +36,8 @@ class TrainerSettings(ProcessSettings, StreamSettings, BundleStoreSettings):
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
     held_out_s: PositiveFloat = Field(default=3600.0, allow_inf_nan=False)
     held_out_most: PositiveInt = 2_000
+    popular_half_life_s: NonNegativeFloat = Field(default=24 * 3600.0, allow_inf_nan=False)
+    popular_prior: PositiveFloat = Field(default=1_000.0, allow_inf_nan=False)
     explosion: PositiveFloat = Field(default=5.0, allow_inf_nan=False)
     skipped_in_row: PositiveInt = 20
     gate_k: int = Field(default=20, ge=1, le=1400)

@@ -53,6 +53,17 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class PopularConfig:
+    """What fallback lists are made of: clicks that count half after half_life_ms of event time.
+
+    half_life_ms 0: nothing is counted, and lists stay as they are.  prior: what a bundle's own list counts, in clicks.
+    """
+
+    half_life_ms: NonNegativeInt = 0
+    prior: PositiveFloat = 1_000.0
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class IncrementalConfig:
     """Steps of `batch_samples` samples, replayed ones among them, at a constant rate after a linear warm-up.
 
@@ -74,6 +85,7 @@ class IncrementalConfig:
     guards: GuardConfig = GuardConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     replay: ReplayConfig = ReplayConfig()
+    popular: PopularConfig = PopularConfig()
     losses: LossConfig = LossConfig()
     samples: SampleConfig = SampleConfig()
     follow_losses: bool = False

@@ -137,6 +137,7 @@ class Learner:
         place, newest_learnt_ms = self.place, bundle.manifest.newest_interaction_ms
         place.steps_since_anew = place.calm = place.skipped_in_row = 0
         place.mean_loss, place.newest_learnt_ms = 0.0, newest_learnt_ms
+        self.intake.popular.begin(bundle.popular)
         self._give(bundle.network(), bundle.prompt_format, bundle.catalog)
 
     def optimiser_tensors(self) -> Tensors:

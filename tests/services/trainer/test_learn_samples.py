@@ -14,8 +14,11 @@ import pytest
 import torch
 
 from contracts.errors import BundleStoreDown, PointerMoved
+from contracts.messages import SessionSampled
 from model.bundle.read import Bundle, read_bundle
+from model.training.incremental.config import PopularConfig
 from model.training.incremental.orders import LearnTheRest, give
+from model.training.incremental.stream_sample import StreamSample
 from services.gateways.bundle_store.port import Channel
 from services.runtime.clock import SystemClock
 from services.trainer.learn_samples import SampleMessage
@@ -36,6 +39,10 @@ def served(world: World, place: Path) -> Bundle:
     place.mkdir(parents=True)
     world.store.fetch(world.serving, place)
     return read_bundle(place)
+
+
+def sample_of(number: int) -> StreamSample:
+    return StreamSample.of(SessionSampled.model_validate_json(message(number, items=(901, 3, 7)).payload))
 
 
 def lines(caplog: pytest.LogCaptureFixture, word: str) -> list[str]:
@@ -61,6 +68,32 @@ def test_what_was_learnt_is_published_with_the_age_of_its_newest_interaction(wor
     assert age == pytest.approx((world.clock.now_ms() - newest) / 1000) or age == 0.0
     assert trainer.metric("rankgr_trainer_samples_total", outcome="learnt") == trainer.learner.place.samples
     assert held_out_users(trainer.learner)
+
+
+def test_the_fallback_lists_are_of_what_was_clicked_lately(world: World, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, popular=PopularConfig(half_life_ms=3_600_000, prior=1.0))
+    trainer, before = world.trainer(config=config), served(world, tmp_path / "before").popular
+    # Everybody clicks this one first; it is in no list yet.
+    trainer.learn.learn([message(number, items=(901, 3, 7)) for number in range(60)])
+    trainer.learn.offer()
+    after = served(world, tmp_path / "after")
+    clicked = [one.items_K[0] for one in map(sample_of, range(60))]
+    first = max(set(clicked), key=lambda item: len({n % 40 for n, it in enumerate(clicked) if it == item}))
+    assert after.popular.default[0] == after.popular.scenes["home"][0] == first
+    assert {name: len(items) for name, items in after.popular.scenes.items()} == {
+        name: len(items) for name, items in before.scenes.items()
+    }
+    assert after.popular != before
+    # A restart goes on counting where it was.
+    again = world.trainer(config=config)
+    assert again.learner.intake.popular.write() == trainer.learner.intake.popular.write()
+
+
+def test_the_fallback_lists_stay_where_nothing_is_counted(world: World, tmp_path: Path) -> None:
+    trainer, before = world.trainer(), served(world, tmp_path / "before").popular
+    trainer.learn.learn(messages(0, 30))
+    trainer.learn.offer()
+    assert served(world, tmp_path / "after").popular == before
 
 
 def test_an_hour_without_any_event_publishes_nothing(world: World) -> None:
