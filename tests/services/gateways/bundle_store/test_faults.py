@@ -182,8 +182,11 @@ def test_a_version_whose_manifest_was_damaged_hides_no_other(tmp_path: Path) -> 
         again.bundle(tea)
 
 
-def test_processes_that_move_one_channel_at_once_lose_no_move(tmp_path: Path) -> None:
-    url = str(tmp_path / "store")
+@pytest.mark.parametrize("kind", ["directory", pytest.param("s3", marks=pytest.mark.heavy)])
+def test_processes_that_move_one_channel_at_once_lose_no_move(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue("s3_url") if kind == "s3" else str(tmp_path / "store")
     store = open_bundle_store(url)
     version = store.publish(directory_of(tmp_path, "tea"), NOW_MS).version
     movers = [
