@@ -18,6 +18,7 @@ from contracts.progress import Silent
 from services.runtime import embedded_redis
 from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions, start_redis
 from tests.s3_server import BUCKET, S3Server
+from tests.small_disk import SmallDisk, small_disk_at
 
 # As the command line does: read when torch is loaded, so that threads do not spin while another worker wants the core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -80,6 +81,13 @@ def own_redis() -> Iterator[StartRedis]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of 16 MB that can really be full."""
+    with small_disk_at(tmp_path / "disk") as disk:
+        yield disk
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from services.gateways.bundle_store.port import Channel
 from services.runtime.clock import SystemClock
 from services.trainer.learn_samples import SampleMessage
 from services.trainer.publish_weights import held_out_users
+from tests.small_disk import SmallDisk
 
 from .world import BEGAN_MS, CONFIG, World, made, message, messages
 
@@ -267,6 +268,32 @@ def test_a_full_disk_costs_a_line_and_training_goes_on(world: World, caplog: pyt
     assert trainer.learn.is_due(world.clock.monotonic_s())
     trainer.learn.offer()
     assert world.serving != first
+
+
+def test_a_disk_that_is_really_full_costs_a_line_and_what_was_learnt_is_published_later(
+    small_disk: SmallDisk, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    world = World(small_disk.place)
+    first, trainer = world.serving, world.trainer()
+    trainer.learn.learn(messages(0, 20))
+    assert trainer.learn.keep()
+    small_disk.fill()
+    trainer.learn.learn(messages(20, 40))
+    assert not trainer.learn.keep()
+    trainer.learn.offer()
+    assert world.serving == first
+    assert len(lines(caplog, "not published, tried again in")) == 1
+    assert all("No space left on device" in line for line in lines(caplog, "no checkpoint was written"))
+    assert lines(caplog, "no checkpoint was written")
+    # A trainer that is started now goes on from the checkpoint before, and learns again what came after.
+    again = world.trainer()
+    assert again.learner.intake.counts["taken"] == 20
+    small_disk.make_room()
+    world.clock.advance(5)
+    trainer.learn.offer()
+    assert world.serving != first
+    assert served(world, tmp_path / "served").manifest.data["learnt_samples"] == trainer.learner.place.samples
+    assert {one.version for one in world.store.bundles()} == {first, world.serving}
 
 
 def test_a_store_that_is_down_costs_a_line_and_training_goes_on(
