@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
-from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
+from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, TRAINING_FILE, Manifest, PopularList
 from model.bundle.new_items import FEATURES_FOLDER, QUANTISER_FILE
 from model.bundle.prompt_side import CATALOG_FILE, CONFIG_FILE
 from model.bundle.read import WEIGHTS_FILE, read_bundle
@@ -23,7 +23,6 @@ from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat, tokenizer_files
 from model.semantic_id.catalog import Catalog
 
-TRAINING_FILE = "training.json"
 VERSION_DIGITS = 12
 
 

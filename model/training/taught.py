@@ -12,8 +12,8 @@ from pydantic import PositiveFloat, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from contracts.errors import BadBundle
+from contracts.manifest import TRAINING_FILE
 from model.bundle.verify import first_complaint, read_manifest
-from model.bundle.write import TRAINING_FILE
 from model.training.config import STRICT, LossConfig, SampleConfig
 
 # Of the rate at its height: where a cosine stands in its middle.  Wider networks are trained at lower rates, and one

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import BadBundle
-from contracts.manifest import MANIFEST_FILE
+from contracts.manifest import MANIFEST_FILE, TRAINING_FILE
 from model.build.presets import PRESETS
 from model.build.recipe import Recipe
 from model.build.stream_training import taught
 from model.bundle.change_items import RetireItems, changed_catalog, write_with_catalog
 from model.bundle.renew import Renewal, renew_bundle
-from model.bundle.write import TRAINING_FILE, write_bundle
+from model.bundle.write import write_bundle
 from model.training.config import LossConfig, PerLevel, SampleConfig
 from model.training.taught import Taught
 from tests.model.bundle.contents import NOW, change_json, contents, network, sign_again
