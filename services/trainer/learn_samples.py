@@ -83,6 +83,8 @@ class LearnSamples:
     _next_try_s: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
     _unheard: str | None = field(default=None, init=False)
+    _not_before_s: float = field(default=0.0, init=False)
+    _watched: str | None = field(default=None, init=False)
 
     def __call__(self, portions: Portions) -> None:
         """Until the portions end.  Raises TrainingStuck; what was learnt up to then is not kept."""
@@ -139,7 +141,8 @@ class LearnSamples:
             return
         try:
             self._look_or_raise()
-            self._publish()
+            if not self._waits_for_canary():
+                self._publish()
         except BundleRefused:
             self._refused()
         except PointerMoved as error:
@@ -160,6 +163,15 @@ class LearnSamples:
             log.error("no checkpoint was written, the one before stays: %s", error.strerror or error)
             return False
         return True
+
+    def _waits_for_canary(self) -> bool:
+        watched = self.publish.watched_canary()
+        if watched is not None:
+            self._not_before_s = self.clock.monotonic_s() + self.rhythm.look_every_s
+            if watched != self._watched:
+                log.info("a canary is watched: nothing is published until its time is over", extra={"bundle": watched})
+        self._watched = watched
+        return watched is not None
 
     def _publish(self) -> None:
         now_ms = self.clock.now_ms()
@@ -249,6 +261,8 @@ class LearnSamples:
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time to publish, or to try again."""
+        if now_s < self._not_before_s:
+            return False
         if self._failures:
             return now_s >= self._next_try_s
         return self.clock.now_ms() >= self.lineage.tried_at_ms + self.rhythm.publish_every_s * 1000

@@ -18,6 +18,7 @@ from model.bundle.verify import read_manifest
 from model.data.timelines import HeldOut
 from model.training.incremental.learner import Learner
 from model.training.incremental.stream_sample import newest_of_each_user
+from services.bundles.canary import wanted
 from services.bundles.gate import Gate, GateRules
 from services.bundles.promote import PromoteBundle, Promoted, Verdict
 from services.bundles.publication import Publication
@@ -69,6 +70,14 @@ class PublishWeights:
     def serving(self) -> str | None:
         """The version that serves.  Raises BundleStoreDown."""
         return now_at(self.store.moves(Channel.LATEST))
+
+    def watched_canary(self) -> str | None:
+        """The canary that counts, while its time is not over: a promotion would end it.  Raises BundleStoreDown."""
+        canary = self.store.moves(Channel.CANARY)
+        move = wanted(Channel.CANARY, self.store.moves(Channel.LATEST), canary)
+        if move is None or not canary or move != canary[-1] or move.hold_s is None:
+            return None
+        return move.version if self.clock.now_ms() < move.at_ms + move.hold_s * 1000 else None
 
     def fetched(self, version: str) -> Path:
         """Its directory on this machine, read whole once.  Raises BadBundle, NoSuchBundle, BundleStoreDown, OSError."""

@@ -19,13 +19,13 @@ from model.bundle.read import Bundle, read_bundle
 from model.training.incremental.config import PopularConfig
 from model.training.incremental.orders import LearnTheRest, give
 from model.training.incremental.stream_sample import StreamSample
-from services.gateways.bundle_store.port import Channel
+from services.gateways.bundle_store.port import Channel, Move, next_move
 from services.runtime.clock import SystemClock
 from services.trainer.learn_samples import SampleMessage
 from services.trainer.publish_weights import held_out_users
 from tests.small_disk import SmallDisk
 
-from .world import BEGAN_MS, CONFIG, World, made, message, messages
+from .world import BEGAN_MS, CONFIG, RHYTHM, World, made, message, messages
 
 PUBLICATIONS = "rankgr_bundle_publications_total"
 
@@ -159,6 +159,44 @@ def test_somebody_else_s_model_is_what_training_goes_on_from(
     trainer.learn.learn(messages(20, 40))
     trainer.learn.offer()
     assert world.serving != theirs
+
+
+def canary(world: World, version: str | None, hold_s: float | None = None) -> None:
+    number = next_move(world.store.moves(Channel.CANARY))
+    at_ms = world.clock.now_ms()
+    world.store.move(Channel.CANARY, Move(number=number, version=version, at_ms=at_ms, hold_s=hold_s))
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_canary_that_is_watched_is_not_ended_by_a_publication(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, withdrawn: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    first, trainer = world.serving, world.trainer()
+    theirs = world.store.publish(made(tmp_path / "theirs", seed=4), 0).version
+    canary(world, theirs, hold_s=100)
+    trainer.learn.learn(messages(0, 20))
+    for _ in range(3):
+        trainer.learn.offer()
+        assert world.serving == first
+        assert not trainer.learn.is_due(world.clock.monotonic_s())
+        world.clock.advance(RHYTHM.look_every_s)
+    assert len(lines(caplog, "a canary is watched")) == 1
+    if withdrawn:
+        canary(world, None)
+    else:
+        world.clock.advance(100)
+    trainer.learn.offer()
+    assert world.serving != first
+    assert trainer.metric(PUBLICATIONS, outcome="promoted") == 1
+
+
+def test_a_canary_without_an_end_holds_nobody_up(world: World, tmp_path: Path) -> None:
+    first, trainer = world.serving, world.trainer()
+    canary(world, world.store.publish(made(tmp_path / "theirs", seed=4), 0).version)
+    trainer.learn.learn(messages(0, 20))
+    trainer.learn.offer()
+    assert world.serving != first
 
 
 def test_a_rollback_is_followed(world: World) -> None:
