@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MANIFEST_FILE = "manifest.json"
 POPULAR_FILE = "popular.json"
+TRAINING_FILE = "training.json"
 
 
 class Manifest(BaseModel):

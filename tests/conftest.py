@@ -17,6 +17,8 @@ import redis
 from contracts.progress import Silent
 from services.runtime import embedded_redis
 from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions, start_redis
+from tests.s3_server import BUCKET, S3Server
+from tests.small_disk import SmallDisk, small_disk_at
 
 # As the command line does: read when torch is loaded, so that threads do not spin while another worker wants the core.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -79,6 +81,31 @@ def own_redis() -> Iterator[StartRedis]:
             return server
 
         yield start
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A file system of 16 MB that can really be full."""
+    with small_disk_at(tmp_path / "disk") as disk:
+        yield disk
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """One S3-compatible server for all tests of this worker process; never stop it in a test."""
+    pytest.importorskip("s3fs", reason="the extra s3 comes with `make setup-dev`")
+    pytest.importorskip("moto", reason="moto comes with `make setup-dev`")
+    server = S3Server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A place in the worker's server where nothing is yet, for this process and those that it starts."""
+    for name, value in s3_server.told().items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/{tmp_path.name}/store"
 
 
 @pytest.fixture(scope="session")

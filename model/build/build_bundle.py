@@ -110,6 +110,7 @@ class BuildBundle:
             metrics=self._evaluate(network, fmt, catalog, logs),
             created_at=self.now,
             tokenizer=self.beginning.tokenizer_files(fmt),
+            training=self.recipe.taught().to_json(),
         )
         manifest = write_bundle(contents, out, replace=replace)
         if self.run is not None:

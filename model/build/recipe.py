@@ -32,6 +32,7 @@ from model.training.config import (
     Share,
     ValidationConfig,
 )
+from model.training.taught import Taught
 
 RECIPE_DIGITS = 12
 
@@ -169,6 +170,10 @@ class Recipe:
             samples=self.samples,
             validation=self.validation,
         )
+
+    def taught(self) -> Taught:
+        """What the bundle tells of it, for those who go on learning."""
+        return Taught(losses=self.losses, samples=self.samples, learning_rate=self.optimiser.learning_rate)
 
     def to_json(self) -> str:
         """The whole recipe, defaults included: equal recipes give equal texts."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -22,6 +23,7 @@ from model.build.presets import PRESETS
 from model.build.recipe import Recipe
 from model.bundle.read import Bundle, read_bundle
 from model.bundle.renew import Renewal, renew_bundle
+from model.bundle.verify import read_manifest
 from model.bundle.whole import check_target
 from model.data.log import InteractionLog
 from model.decoding.two_stage import TwoStageDecoder
@@ -35,6 +37,7 @@ from model.training.incremental.learner import Learner, StepReport
 from model.training.incremental.log_in_time import samples_in_time
 from model.training.incremental.stream_sample import KEY_BITS, StreamSample
 from model.training.kept_memory import freed_memory_kept
+from model.training.taught import Taught
 
 # Of samples that reach other processes together, and that are asked about together.
 PORTION = 256
@@ -196,19 +199,27 @@ class LearnFromLog:
         return [float(value) for value in found.column(f"HR@{self.k}")]
 
 
-def own_recipe(bundle: Manifest, given: Recipe | None) -> Recipe:
-    """The recipe whose samples and losses a bundle goes on with: the one given, else the preset that made it."""
-    return given or PRESETS.get(str(bundle.data.get("preset")), Recipe())
+def taught(directory: Path, given: Recipe | None) -> Taught:
+    """What a bundle goes on with: the recipe that is given, else what it tells, else its preset.
+
+    Bundles of earlier releases do not tell their own.  Raises BadBundle for one that tells what nobody here reads.
+    """
+    if given is not None:
+        return given.taught()
+    if (own := Taught.of(directory)) is not None:
+        return own
+    return PRESETS.get(str(read_manifest(directory).data.get("preset")), Recipe()).taught()
 
 
 def learning(
-    recipe: Recipe,
+    taught: Taught,
+    precision: Literal["float32", "bf16"],
     seed: int,
     learning_rate: float | None = None,
     batch_samples: int | None = None,
     replay: float = 0.3,
 ) -> IncrementalConfig:
-    """How a log is learnt from: as the recipe says, nothing held out, for every sample is asked about before.
+    """How a log is learnt from: by these losses, nothing held out, for every sample is asked about before.
 
     Raises BadConfig where nothing new would fit into a step.
     """
@@ -217,12 +228,12 @@ def learning(
         return IncrementalConfig(
             seed=seed,
             batch_samples=batch_samples or plain.batch_samples,
-            learning_rate=plain.learning_rate if learning_rate is None else learning_rate,
-            precision=recipe.optimiser.precision,
+            learning_rate=learning_rate or taught.rate,
+            precision=precision,
             held_out=HeldOutConfig(share=0.0),
             replay=ReplayConfig(share=replay),
-            losses=recipe.losses,
-            samples=recipe.samples,
+            losses=taught.losses,
+            samples=taught.samples,
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from contracts.errors import BadConfig
+from contracts.errors import BadConfig, RankGRError
 from contracts.manifest import MANIFEST_FILE
 from contracts.progress import Progress
 from model.build.beginning import Beginning, FromSeed
@@ -52,6 +53,14 @@ class TrainingJob:
     def __call__(self, progress: Progress, *, resume: bool = False, force: bool = False) -> Built:
         """Run.  Raises BadConfig, BadDataSet, BadBundle, OSError; then no bundle is written."""
         check_target(self.out, MANIFEST_FILE, replace=force)
+        try:
+            return self._run(progress, resume=resume, force=force)
+        except RankGRError:
+            if self.speaks:
+                self._leave_nothing_empty()
+            raise
+
+    def _run(self, progress: Progress, *, resume: bool, force: bool) -> Built:
         beginning: Beginning = FromSeed() if self.init is None else FromHuggingFace.read(self.init)
         if self.sids is None:
             return self._in_memory(beginning, progress, resume=resume, force=force)
@@ -94,6 +103,13 @@ class TrainingJob:
         if self.speaks:
             shutil.rmtree(self._shards_path, ignore_errors=True)
         return built
+
+    def _leave_nothing_empty(self) -> None:
+        """What was refused leaves no trace; what was begun keeps its log and its checkpoint."""
+        shutil.rmtree(self._shards_path, ignore_errors=True)
+        # Not empty, or never made.
+        with suppress(OSError):
+            self.run_path.rmdir()
 
     @property
     def _shards_path(self) -> Path:

@@ -54,11 +54,16 @@ def read_bundle(directory: Path) -> Bundle:
     except (OSError, SafetensorError) as error:
         raise BadBundle(f"{directory}: {WEIGHTS_FILE} is no safetensors file: {error}") from error
     _check_weights(directory, config, weights)
+    popular = read_popular(directory)
+    return Bundle(directory, side.manifest, config, side.prompt_format, side.catalog, popular, weights)
+
+
+def read_popular(directory: Path) -> PopularList:
+    """The fallback lists alone, unverified.  Raises BadBundle."""
     try:
-        popular = PopularList.model_validate(read_json(directory, POPULAR_FILE))
+        return PopularList.model_validate(read_json(directory, POPULAR_FILE))
     except ValidationError as error:
         raise BadBundle(f"{directory}: {POPULAR_FILE}: {error.errors()[0]['msg']}") from error
-    return Bundle(directory, side.manifest, config, side.prompt_format, side.catalog, popular, weights)
 
 
 def _check_weights(directory: Path, config: RankGRConfig, weights: dict[str, Tensor]) -> None:

@@ -1,4 +1,5 @@
-"""A bundle with other weights: all the rest of it, the catalogue above all, is taken over file by file.
+"""A bundle with other weights: all the rest of it, the catalogue above all, is taken over file by file; or all but the
+fallback lists.
 
 The trainers that learn from a stream use it; whatever a bundle holds beside the weights goes with it unread.
 """
@@ -12,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from contracts.errors import BadBundle
-from contracts.manifest import MANIFEST_FILE, Manifest
+from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
 from model.bundle.prompt_side import CONFIG_FILE
 from model.bundle.read import WEIGHTS_FILE, read_bundle
 from model.bundle.verify import read_manifest
@@ -26,12 +27,14 @@ class Renewal:
     """New weights, and what the manifest says of them; `data` joins what the old one told.
 
     newest_interaction_ms: Unix ms of the newest interaction that they have seen; None: not known.
+    popular: fallback lists in place of the old ones; None: those stay.
     """
 
     network: RankGRNetwork
     created_at: datetime
     newest_interaction_ms: int | None
     data: Mapping[str, str | int | float]
+    popular: PopularList | None = None
 
 
 def renew_bundle(source: Path, renewal: Renewal, directory: Path, *, replace: bool = False) -> Manifest:
@@ -44,8 +47,9 @@ def renew_bundle(source: Path, renewal: Renewal, directory: Path, *, replace: bo
 
     def fill(staging: Path) -> None:
         before = read_manifest(source)
+        replaced = {WEIGHTS_FILE} if renewal.popular is None else {WEIGHTS_FILE, POPULAR_FILE}
         for name in before.files:
-            if name == WEIGHTS_FILE:
+            if name in replaced:
                 continue
             target = (staging / name).resolve()
             if not target.is_relative_to(staging.resolve()):
@@ -56,9 +60,11 @@ def renew_bundle(source: Path, renewal: Renewal, directory: Path, *, replace: bo
             except FileNotFoundError:
                 raise BadBundle(f"{source}: {name} is missing") from None
         save_weights(renewal.network, staging)
+        if renewal.popular is not None:
+            (staging / POPULAR_FILE).write_text(renewal.popular.model_dump_json())
         files = sums_of(staging)
         if changed := sorted(
-            name for name in before.files if name != WEIGHTS_FILE and files[name] != before.files[name]
+            name for name in before.files if name not in replaced and files[name] != before.files[name]
         ):
             raise BadBundle(f"{source}: {changed[0]} is damaged")
         manifest = Manifest(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
-from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
+from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, TRAINING_FILE, Manifest, PopularList
 from model.bundle.new_items import FEATURES_FOLDER, QUANTISER_FILE
 from model.bundle.prompt_side import CATALOG_FILE, CONFIG_FILE
 from model.bundle.read import WEIGHTS_FILE, read_bundle
@@ -43,6 +43,8 @@ class BundleContents:
     """Files by name; None: a tokenizer of the format's token names."""
     newest_interaction_ms: int | None = None
     """Unix ms of the newest interaction that the weights have seen; None: not told."""
+    training: Mapping[str, object] | None = None
+    """What the weights were taught, in the words of model/training/taught.py; None: not told."""
 
 
 def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = False) -> Manifest:
@@ -77,6 +79,8 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
     (staging / FEATURES_FOLDER).mkdir()
     for name, content in contents.features.items():
         (staging / FEATURES_FOLDER / name).write_bytes(content)
+    if contents.training is not None:
+        write_json(staging / TRAINING_FILE, contents.training)
     files = sums_of(staging)
     manifest = Manifest(
         model_version=model_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),

@@ -131,6 +131,7 @@ class _Loop:
             if not self._finished():
                 self._place.epoch += 1
                 self._place.batches = 0
+        self._look_at_the_rest()
         if self._best:
             self._network.load_state_dict(self._best)
 
@@ -211,6 +212,18 @@ class _Loop:
             return
         while place.next_look <= place.tokens:
             place.next_look += validation.every_tokens
+        self._look()
+
+    def _look_at_the_rest(self) -> None:
+        """What was learnt since the last look: where the budget is no multiple of the distance between two."""
+        if not self._place.stopped and self._place.looked_steps != self._place.steps:
+            self._look()
+
+    def _look(self) -> None:
+        place, validation = self._place, self._config.validation
+        if self._fit.look is None or not validation.every_tokens:
+            return
+        place.looked_steps = place.steps
         self._network.eval()
         value = self._devices.from_main(self._fit.look(self._network) if self._devices.main else 0.0)
         self._network.train()

@@ -37,7 +37,7 @@ class Place:
     """How far a run is.
 
     batches: of the epoch under way, done.  means: running means of NTP, LDPO and RSP.  best: the best look's value, the
-    looks since, and its weights.
+    looks since, and its weights.  looked_steps: steps before the last look.
     """
 
     steps: int = 0
@@ -47,6 +47,7 @@ class Place:
     means: list[float] = field(default_factory=list)
     best: float | None = None
     looks_since_best: int = 0
+    looked_steps: int = 0
     next_look: int = 0
     next_checkpoint: int = 0
     stopped: bool = False

@@ -80,7 +80,8 @@ def train(
     ] = None,
     per: Annotated[Per, typer.Option(help="With --stream-from: one line for each.")] = Per.HOUR,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="1e-3")
+        float | None,
+        typer.Option(min=0, help="With --stream-from: after the warm-up.", show_default="half of the bundle's"),
     ] = None,
     batch_samples: Annotated[
         int | None, typer.Option(min=1, help="With --stream-from: samples of a step.", show_default="16")
@@ -164,7 +165,7 @@ def _learn_from_log(asked: _Words, as_json: bool) -> None:
     from dataclasses import asdict
 
     from model.build.read_recipe import read_recipe
-    from model.build.stream_training import LearnFromLog, learning, own_recipe
+    from model.build.stream_training import LearnFromLog, learning, taught
     from model.build.train_prices import with_train_prices
     from model.bundle.verify import read_manifest
     from model.data.data_set import read_data_set
@@ -182,7 +183,12 @@ def _learn_from_log(asked: _Words, as_json: bool) -> None:
         begin_ms = int(asked.begin.replace(tzinfo=UTC).timestamp() * 1000)
     learn = LearnFromLog(
         config=learning(
-            own_recipe(manifest, recipe), asked.seed, asked.learning_rate, asked.batch_samples, asked.replay
+            taught(bundle, recipe),
+            "float32" if recipe is None else recipe.optimiser.precision,
+            asked.seed,
+            asked.learning_rate,
+            asked.batch_samples,
+            asked.replay,
         ),
         bundle=bundle,
         begin_ms=begin_ms,

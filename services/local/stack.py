@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,7 +27,7 @@ from services.precompute.main import create as create_precompute
 from services.precompute.settings import PrecomputeSettings
 from services.retrieval.settings import RetrievalSettings
 from services.runtime.clock import Clock
-from services.runtime.lifecycle import Site, listen, serve
+from services.runtime.lifecycle import Site, reserve, serve
 from services.runtime.settings import ClientSettings, ProcessSettings, StreamSettings, read_settings, variables_of
 from services.samples.settings import SamplesSettings
 from services.trainer.settings import TrainerSettings
@@ -77,15 +77,15 @@ async def run_stack(
     given = {**servers.given(), "bundle": bundle, "state": servers.state}
     given |= {"bundle_store": learns_in} if learns_in else {}
     kinds = LIGHT | (LEARNING if learns_in else {})
-    light = {name: _placed(kind, name, given) for name, kind in kinds.items()}
-    engine = _placed(EngineSettings, "engine", given)
-    precompute = _placed(PrecomputeSettings, "precompute", given)
-    hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
-    urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
-    urls |= {site.name: _url(site.host, site.port) for site in hosted}
-    told = {**_kept_files(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
-    told |= {"RANKGR_BUNDLE_STORE": learns_in} if learns_in else {}
     async with AsyncExitStack() as ending:
+        light = {name: ending.enter_context(_placed(kind, name, given)) for name, kind in kinds.items()}
+        engine = ending.enter_context(_placed(EngineSettings, "engine", given))
+        precompute = ending.enter_context(_placed(PrecomputeSettings, "precompute", given))
+        hosted = _hosted_sites(read_bundle(bundle), engine, precompute)
+        urls = {name: _url(settings.host, settings.port) for name, settings in light.items()}
+        urls |= {site.name: _url(site.host, site.port) for site in hosted}
+        told = {**_kept_files(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
+        told |= {"RANKGR_BUNDLE_STORE": learns_in} if learns_in else {}
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
         ending.push_async_callback(_drain, stop, serving)
@@ -117,17 +117,20 @@ def check_ports(*, learns: bool = False) -> None:
     kinds: dict[str, type[ProcessSettings]] = {**LIGHT, "engine": EngineSettings, "precompute": PrecomputeSettings}
     kinds |= LEARNING if learns else {}
     for name, kind in kinds.items():
-        _placed(kind, name, given)
+        with _placed(kind, name, given):
+            pass
 
 
-def _placed(kind: type[Settings], name: str, given: Mapping[str, object]) -> Settings:
-    """Settings whose port is free now, 0 turned into one; SystemExit with one line if it is not.
+@contextmanager
+def _placed(kind: type[Settings], name: str, given: Mapping[str, object]) -> Iterator[Settings]:
+    """Settings whose port is free, 0 turned into one, and is kept for us inside the block; else SystemExit.
 
-    Found out here, and not by a child that ends and ends again.
+    Found out here, and not by a child that ends and ends again.  A trainer listens a minute after its port was chosen,
+    and a child that ended listens anew a moment later: an unkept port may be the near end of any connection by then.
     """
     settings = read_settings(kind, given)
-    with listen(settings.host, settings.port, name) as found:
-        return settings.model_copy(update={"port": found.getsockname()[1]})
+    with reserve(settings.host, settings.port, name) as held:
+        yield settings.model_copy(update={"port": held.getsockname()[1]})
 
 
 def _hosted_sites(

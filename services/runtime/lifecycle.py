@@ -67,6 +67,26 @@ async def serve(sites: Sequence[Site], *, stop: asyncio.Event, started: asyncio.
 
 def listen(host: str, port: int, name: str) -> socket.socket:
     """A bound socket; SystemExit with one line that says what to change where the address cannot be had."""
+    # Listening at once, so that of two processes started together the second one is told.
+    return _bound(host, port, name, BACKLOG)
+
+
+def reserve(host: str, port: int, name: str) -> socket.socket:
+    """A socket on which nobody listens, for as long as it is open: the port is kept for a process of ours.
+
+    `listen` there goes on working.  But the kernel gives a port that is bound to nobody who asks for any: neither to
+    another listener nor to the near end of a connection.  SystemExit as `listen` has it, also where somebody listens.
+    """
+    held = _bound(host, port, name, None)
+    try:
+        listen(host, held.getsockname()[1], name).close()
+    except SystemExit:
+        held.close()
+        raise
+    return held
+
+
+def _bound(host: str, port: int, name: str, backlog: int | None) -> socket.socket:
     change = f"set RANKGR_{name.upper()}_PORT to another"
     try:
         family, kind, protocol, _canonical, address = socket.getaddrinfo(
@@ -78,8 +98,8 @@ def listen(host: str, port: int, name: str) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        # Listening at once, so that of two processes started together the second one is told.
-        listener.listen(BACKLOG)
+        if backlog is not None:
+            listener.listen(backlog)
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:

@@ -52,7 +52,7 @@ class Learning:
         return IncrementalConfig(
             seed=seed,
             batch_samples=plain.batch_samples if self.batch_samples is None else self.batch_samples,
-            learning_rate=plain.learning_rate if self.learning_rate is None else self.learning_rate,
+            learning_rate=self.learning_rate or recipe.taught().rate,
             warmup_steps=plain.warmup_steps if self.warmup_steps is None else self.warmup_steps,
             replay=plain.replay if self.replay_share is None else ReplayConfig(share=self.replay_share),
             losses=recipe.losses,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -82,6 +83,8 @@ class LearnSamples:
     _next_try_s: float = field(default=0.0, init=False)
     _failures: int = field(default=0, init=False)
     _unheard: str | None = field(default=None, init=False)
+    _not_before_s: float = field(default=0.0, init=False)
+    _watched: str | None = field(default=None, init=False)
 
     def __call__(self, portions: Portions) -> None:
         """Until the portions end.  Raises TrainingStuck; what was learnt up to then is not kept."""
@@ -138,7 +141,8 @@ class LearnSamples:
             return
         try:
             self._look_or_raise()
-            self._publish()
+            if not self._waits_for_canary():
+                self._publish()
         except BundleRefused:
             self._refused()
         except PointerMoved as error:
@@ -159,6 +163,15 @@ class LearnSamples:
             log.error("no checkpoint was written, the one before stays: %s", error.strerror or error)
             return False
         return True
+
+    def _waits_for_canary(self) -> bool:
+        watched = self.publish.watched_canary()
+        if watched is not None:
+            self._not_before_s = self.clock.monotonic_s() + self.rhythm.look_every_s
+            if watched != self._watched:
+                log.info("a canary is watched: nothing is published until its time is over", extra={"bundle": watched})
+        self._watched = watched
+        return watched is not None
 
     def _publish(self) -> None:
         now_ms = self.clock.now_ms()
@@ -187,7 +200,7 @@ class LearnSamples:
             log.warning("training goes on from the refused weights", extra={"refusals": refusals})
         else:
             log.warning("%d publications in a row were refused: training goes back to the serving weights", refusals)
-            self._do(BeginAnew(str(self.publish.base(self.lineage))))
+            self._begin_anew(self.publish.base(self.lineage))
             self.lineage = replace(self.lineage, refusals=0, tried_samples=self.learner.place.samples)
             self.metrics.begun_anew("refused")
         self.keep()
@@ -224,13 +237,18 @@ class LearnSamples:
                     "another model serves than the one that was learnt on: training begins again from that",
                     extra={"bundle": lineage.base, "before": before.base},
                 )
-                self._do(BeginAnew(str(bundle)))
+                self._begin_anew(bundle)
                 self.lineage = replace(lineage, tried_samples=self.learner.place.samples)
                 self.metrics.begun_anew("overtaken")
         self.metrics.serves(self.publish.newest_serving_ms(self.lineage), self.clock)
         if self.lineage != before:
             self.keep()
             self.publish.staging.serves(self.lineage.base)
+
+    def _begin_anew(self, bundle: Path) -> None:
+        # Whether it can be gone on from is found out before others are told to.
+        self.learner.config.after(bundle)
+        self._do(BeginAnew(str(bundle)))
 
     def _do(self, order: Order) -> None:
         began_s = self.clock.monotonic_s()
@@ -243,6 +261,8 @@ class LearnSamples:
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is time to publish, or to try again."""
+        if now_s < self._not_before_s:
+            return False
         if self._failures:
             return now_s >= self._next_try_s
         return self.clock.now_ms() >= self.lineage.tried_at_ms + self.rhythm.publish_every_s * 1000

@@ -12,22 +12,20 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from fastapi import FastAPI
 
 from contracts.errors import BadBundle, BundleStoreDown, NoSuchBundle, RankGRError, StreamDown
-from contracts.manifest import Manifest
 from contracts.messages import Topic
 from model.build.read_recipe import read_recipe
-from model.build.recipe import Recipe
-from model.build.stream_training import own_recipe
+from model.build.stream_training import taught
 from model.bundle.read import read_bundle
 from model.training.devices import Devices, is_main_process
 from model.training.incremental.checkpoint import StreamCheckpoint, StreamCheckpoints
-from model.training.incremental.config import GuardConfig, HeldOutConfig, IncrementalConfig, ReplayConfig
+from model.training.incremental.config import GuardConfig, HeldOutConfig, IncrementalConfig, PopularConfig, ReplayConfig
 from model.training.incremental.learner import Learner
 from model.training.incremental.orders import follow_orders
 from model.training.kept_memory import freed_memory_kept
@@ -160,27 +158,32 @@ def _checkpoints(settings: TrainerSettings) -> StreamCheckpoints:
 
 def _learner(settings: TrainerSettings, bundle: Path, found: StreamCheckpoint | None) -> Learner:
     read = read_bundle(bundle)
-    config = _config(settings, read.manifest)
+    config = _config(settings, bundle)
     network = read.network()
     if found is None:
         learner = Learner(network, read.prompt_format, read.catalog, config)
         learner.place.newest_learnt_ms = read.manifest.newest_interaction_ms
+        learner.intake.popular.begin(read.popular)
         return learner
     network.load_state_dict(found.network)
     found.intake.config = config
     learner = Learner(network, read.prompt_format, read.catalog, config, intake=found.intake, place=found.place)
     learner.restore_optimiser(found.optimiser)
+    if learner.intake.popular.empty:
+        # Kept by an earlier release, or while nothing was counted.
+        learner.intake.popular.begin(read.popular)
     return learner
 
 
-def _config(settings: TrainerSettings, bundle: Manifest | None) -> IncrementalConfig:
-    """Raises BadConfig for a configuration file that cannot be read."""
+def _config(settings: TrainerSettings, bundle: Path | None) -> IncrementalConfig:
+    """Losses and rate are those of the settings, else the bundle's.
+
+    Raises BadConfig for a configuration file that cannot be read, BadBundle for losses that nobody here knows.
+    """
     given = None if settings.config is None else read_recipe(settings.config)
-    recipe = own_recipe(bundle, given) if bundle is not None else Recipe()
-    return IncrementalConfig(
+    config = IncrementalConfig(
         seed=settings.seed,
         batch_samples=settings.batch_samples,
-        learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_steps,
         precision=settings.precision,
         guards=GuardConfig(explosion=settings.explosion, most_in_a_row=settings.skipped_in_row),
@@ -188,9 +191,15 @@ def _config(settings: TrainerSettings, bundle: Manifest | None) -> IncrementalCo
             share=settings.held_out_share, hold_ms=round(settings.held_out_s * 1000), most=settings.held_out_most
         ),
         replay=ReplayConfig(share=settings.replay_share, reservoir=settings.reservoir, horizon=settings.replay_horizon),
-        losses=recipe.losses,
-        samples=recipe.samples,
+        popular=PopularConfig(half_life_ms=round(settings.popular_half_life_s * 1000), prior=settings.popular_prior),
+        follow_losses=True,
+        follow_rate=True,
     )
+    if bundle is not None:
+        config = config.taught(taught(bundle, given))
+    # What was told once stays, whichever bundle training begins from later.
+    config = replace(config, follow_losses=given is None, follow_rate=given is None and settings.learning_rate is None)
+    return config if settings.learning_rate is None else replace(config, learning_rate=settings.learning_rate)
 
 
 def _learn(trainer: Trainer, portions: PortionQueue) -> None:

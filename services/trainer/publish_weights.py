@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from contracts.errors import BadBundle, PointerMoved
-from contracts.manifest import Manifest
+from contracts.manifest import Manifest, PopularList
 from model.bundle.prompt_side import CONFIG_FILE
-from model.bundle.read import WEIGHTS_FILE, Bundle, read_bundle
+from model.bundle.read import WEIGHTS_FILE, Bundle, read_bundle, read_popular
 from model.bundle.renew import Renewal, renew_bundle
 from model.bundle.verify import read_manifest
 from model.data.timelines import HeldOut
 from model.training.incremental.learner import Learner
 from model.training.incremental.stream_sample import newest_of_each_user
+from services.bundles.canary import wanted
 from services.bundles.gate import Gate, GateRules
 from services.bundles.promote import PromoteBundle, Promoted, Verdict
 from services.bundles.publication import Publication
@@ -70,6 +71,14 @@ class PublishWeights:
         """The version that serves.  Raises BundleStoreDown."""
         return now_at(self.store.moves(Channel.LATEST))
 
+    def watched_canary(self) -> str | None:
+        """The canary that counts, while its time is not over: a promotion would end it.  Raises BundleStoreDown."""
+        canary = self.store.moves(Channel.CANARY)
+        move = wanted(Channel.CANARY, self.store.moves(Channel.LATEST), canary)
+        if move is None or not canary or move != canary[-1] or move.hold_s is None:
+            return None
+        return move.version if self.clock.now_ms() < move.at_ms + move.hold_s * 1000 else None
+
     def fetched(self, version: str) -> Path:
         """Its directory on this machine, read whole once.  Raises BadBundle, NoSuchBundle, BundleStoreDown, OSError."""
         directory = self.staging.fetched(self.store, version)
@@ -116,9 +125,14 @@ class PublishWeights:
             datetime.fromtimestamp(self.clock.now_ms() / 1000, UTC),
             place.newest_learnt_ms,
             {"learnt_samples": place.samples, "learnt_steps": place.steps, "learnt_from": lineage.base},
+            self._popular(learner, lineage),
         )
         manifest: Manifest = renew_bundle(self.base(lineage), renewal, self.candidate, replace=True)
         return replace(lineage, candidate=version_of(manifest))
+
+    def _popular(self, learner: Learner, lineage: Lineage) -> PopularList | None:
+        popular = learner.intake.popular
+        return None if popular.empty else popular.lists(learner.catalog, read_popular(self.base(lineage)))
 
     def promote(self, learner: Learner, lineage: Lineage) -> tuple[Promoted, Lineage]:
         """Publish what was written, if the gate lets it through and nothing else was promoted meanwhile.

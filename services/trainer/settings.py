@@ -27,8 +27,8 @@ class TrainerSettings(ProcessSettings, StreamSettings, BundleStoreSettings):
     look_every_s: float = Field(default=10.0, ge=0.05, le=3600, allow_inf_nan=False)
     read_at_once: PositiveInt = 256
     batch_samples: PositiveInt = 16
-    learning_rate: PositiveFloat = Field(default=1e-3, allow_inf_nan=False)
-    warmup_steps: NonNegativeInt = 50
+    learning_rate: PositiveFloat | None = Field(default=None, allow_inf_nan=False)
+    warmup_steps: NonNegativeInt = 10
     precision: Literal["float32", "bf16"] = "float32"
     replay_share: float = Field(default=0.3, ge=0, le=0.9)
     reservoir: PositiveInt = 20_000
@@ -36,6 +36,8 @@ class TrainerSettings(ProcessSettings, StreamSettings, BundleStoreSettings):
     held_out_share: float = Field(default=0.1, ge=0, lt=1)
     held_out_s: PositiveFloat = Field(default=3600.0, allow_inf_nan=False)
     held_out_most: PositiveInt = 2_000
+    popular_half_life_s: NonNegativeFloat = Field(default=24 * 3600.0, allow_inf_nan=False)
+    popular_prior: PositiveFloat = Field(default=1_000.0, allow_inf_nan=False)
     explosion: PositiveFloat = Field(default=5.0, allow_inf_nan=False)
     skipped_in_row: PositiveInt = 20
     gate_k: int = Field(default=20, ge=1, le=1400)

@@ -17,7 +17,6 @@ from contracts.messages import Topic
 from services.gateways.event_stream.port import EventStream
 from services.runtime.embedded_redis import EmbeddedRedis, ServerOptions, free_port
 from services.samples.incoming import Event
-from tests.kafka_broker import create_topics
 from tests.services.samples.test_loop import assert_as_the_oracle_says
 from tests.services.samples.world import RULES, Published, page_views, publish
 
@@ -51,7 +50,6 @@ def broker(request: pytest.FixtureRequest, own_redis: StartRedis, tmp_path: Path
         yield RedisBroker.begin(own_redis, tmp_path / "redis")
         return
     tansu = TansuBroker.begin()
-    create_topics(tansu.broker.bootstrap, (Topic.SAMPLES,))
     yield tansu
     tansu.resume()
     tansu.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,13 @@ from model.training.incremental.config import IncrementalConfig
 from services.gateways.bundle_store.chosen import open_bundle_store
 from services.gateways.bundle_store.port import BundleStore, Channel, Move, now_at
 from services.gateways.event_stream.in_redis import RedisEventStream
+from services.gateways.event_stream.port import EventStream
 from services.runtime.clock import SystemClock
 from services.runtime.embedded_redis import free_port
+from tests.kafka_broker import PARTITIONS
 
 from ..services.trainer.world import made, message
+from .brokers import TansuBroker
 from .conftest import Start
 from .processes import PROCESSES, Started, any_ports
 from .shop import Shop, items_of
@@ -38,10 +41,10 @@ KILLS = 4
 
 @dataclass
 class Ground:
-    """A stream, a store whose first bundle serves, and a trainer's state."""
+    """A stream, a store whose first bundle serves, and a trainer's state; `stream`: where samples travel."""
 
     place: Path
-    redis_url: str
+    stream: Mapping[str, str]
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -54,7 +57,7 @@ class Ground:
 
     def told(self, **more: str) -> dict[str, str]:
         return {
-            "RANKGR_REDIS_URL": self.redis_url,
+            **self.stream,
             "RANKGR_BUNDLE_STORE": str(self.place / "store"),
             "RANKGR_TRAINER_STATE": str(self.place / "state"),
             "RANKGR_TRAINER_PORT": str(self.port),
@@ -86,11 +89,19 @@ class Ground:
         return now_at(self.store.moves(Channel.LATEST)) in {one.version for one in self.store.bundles()}
 
 
+def on_redis(url: str) -> dict[str, str]:
+    return {"RANKGR_REDIS_URL": url}
+
+
 async def publish(url: str, first: int, behind: int) -> None:
     stream = RedisEventStream.connect(url, SystemClock())
+    await tell(stream, first, behind)
+    await stream.close()
+
+
+async def tell(stream: EventStream, first: int, behind: int) -> None:
     for number in range(first, behind):
         await stream.publish(Topic.SAMPLES, f"u{number}", message(number).payload)
-    await stream.close()
 
 
 def learnt_and_waiting(found: StreamCheckpoint) -> int:
@@ -103,7 +114,7 @@ def learnt_and_waiting(found: StreamCheckpoint) -> int:
 async def test_killed_at_any_moment_it_goes_on_without_losing_or_repeating_a_sample(
     start: Start, tmp_path: Path, redis_url: str, eventually: Eventually
 ) -> None:
-    ground, chance = Ground(tmp_path, redis_url), random.Random(3)
+    ground, chance = Ground(tmp_path, on_redis(redis_url)), random.Random(3)
 
     def moves() -> int:
         return len(ground.store.moves(Channel.LATEST))
@@ -140,10 +151,63 @@ async def test_killed_at_any_moment_it_goes_on_without_losing_or_repeating_a_sam
     assert ground.is_whole()
 
 
+@pytest.fixture
+def kafka() -> Iterator[TansuBroker]:
+    made = TansuBroker.begin()
+    yield made
+    made.kill()
+
+
+async def test_on_kafka_it_learns_and_publishes_and_goes_on_after_a_kill_in_the_middle(
+    start: Start, tmp_path: Path, kafka: TansuBroker, eventually: Eventually
+) -> None:
+    ground, stream, trainer = Ground(tmp_path, kafka.told()), kafka.stream(), None
+
+    async def taken_in(wanted: int) -> bool:
+        assert trainer is not None
+        assert trainer.process.poll() is None, trainer.err[-2000:]
+        found = ground.kept()
+        return found is not None and found.intake.counts["taken"] >= wanted
+
+    async def published() -> bool:
+        return len(ground.store.moves(Channel.LATEST)) > 1
+
+    await tell(stream, 0, 60)
+    trainer = start(ground.told(), "serve", "trainer")
+    await eventually(published, WITHIN_S)
+    await eventually(lambda: taken_in(1), WITHIN_S)
+    await tell(stream, 60, 90)
+    # Somewhere in learning from them, or before, or in the next publication.
+    await eventually(lambda: taken_in(random.Random(5).randint(60, 90)), WITHIN_S)
+    trainer.end(signal.SIGKILL)
+    assert ground.is_whole()
+    before = len(ground.store.moves(Channel.LATEST))
+    await tell(stream, 90, 120)
+    trainer = start(ground.told(), "serve", "trainer")
+    await eventually(lambda: taken_in(120), WITHIN_S)
+
+    async def published_again() -> bool:
+        return len(ground.store.moves(Channel.LATEST)) > before
+
+    await eventually(published_again, WITHIN_S)
+    assert trainer.end() == 0
+    found = ground.kept()
+    assert found is not None
+    assert found.intake.counts["taken"] == learnt_and_waiting(found) == 120
+    assert found.intake.counts["repeated"] == 0
+    # Every partition has a place in the log.
+    assert len(found.positions) == PARTITIONS
+    newest = now_at(ground.store.moves(Channel.LATEST))
+    assert newest is not None
+    assert ground.store.bundle(newest).manifest.newest_interaction_ms is not None
+    assert ground.is_whole()
+    await stream.close()
+
+
 async def test_it_answers_for_itself_and_follows_a_rollback(
     start: Start, tmp_path: Path, redis_url: str, eventually: Eventually, client: httpx.AsyncClient
 ) -> None:
-    ground = Ground(tmp_path, redis_url)
+    ground = Ground(tmp_path, on_redis(redis_url))
     await publish(redis_url, 0, 60)
     trainer: Started = start(ground.told(), "serve", "trainer")
     url = f"http://127.0.0.1:{ground.port}"
@@ -186,7 +250,7 @@ async def test_it_answers_for_itself_and_follows_a_rollback(
 async def test_of_two_trainers_on_one_store_the_slower_says_so_and_both_go_on(
     start: Start, tmp_path: Path, redis_url: str, eventually: Eventually
 ) -> None:
-    ground = Ground(tmp_path, redis_url)
+    ground = Ground(tmp_path, on_redis(redis_url))
     await publish(redis_url, 0, 60)
     both = {
         name: start(
@@ -218,7 +282,7 @@ async def test_of_two_trainers_on_one_store_the_slower_says_so_and_both_go_on(
 async def test_two_processes_under_torchrun_learn_and_publish_together(
     start_python: Start, tmp_path: Path, redis_url: str, eventually: Eventually
 ) -> None:
-    ground = Ground(tmp_path, redis_url)
+    ground = Ground(tmp_path, on_redis(redis_url))
     await publish(redis_url, 0, 60)
     run = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "services.cli")
     told = ground.told(MASTER_ADDR="127.0.0.1", GLOO_SOCKET_IFNAME="lo")
@@ -246,7 +310,7 @@ async def test_two_processes_under_torchrun_learn_and_publish_together(
 async def test_without_anything_to_learn_on_it_says_so_in_one_line(
     start: Start, tmp_path: Path, redis_url: str
 ) -> None:
-    told = {"RANKGR_REDIS_URL": redis_url, "RANKGR_BUNDLE_STORE": str(tmp_path / "empty"), "RANKGR_TRAINER_PORT": "0"}
+    told = {**on_redis(redis_url), "RANKGR_BUNDLE_STORE": str(tmp_path / "empty"), "RANKGR_TRAINER_PORT": "0"}
     trainer: Started = start(told | {"RANKGR_TRAINER_STATE": str(tmp_path / "state")}, "serve", "trainer")
     assert await asyncio.to_thread(trainer.process.wait, WITHIN_S) == 1
     assert trainer.complaints() == [
@@ -307,7 +371,11 @@ async def test_what_shoppers_do_comes_back_as_another_model(
 
     async def another_model_serves() -> bool:
         assert up.process.poll() is None, up.err[-2000:]
-        answer = await client.get(f"{urls['engine']}/healthz")
+        try:
+            answer = await client.get(f"{urls['engine']}/healthz")
+        except httpx.TransportError:
+            # It is ending: the next look says why, in its own words.
+            return False
         return answer.headers["rankgr-model-version"] != first.manifest.model_version
 
     await eventually(another_model_serves, WITHIN_S)

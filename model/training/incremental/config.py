@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from model.training.config import STRICT, LossConfig, OptimiserConfig, Rate, SampleConfig
+from model.training.taught import Taught
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -50,16 +53,29 @@ class ReplayConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class PopularConfig:
+    """What fallback lists are made of: clicks that count half after half_life_ms of event time.
+
+    half_life_ms 0: nothing is counted, and lists stay as they are.  prior: what a bundle's own list counts, in clicks.
+    """
+
+    half_life_ms: NonNegativeInt = 0
+    prior: PositiveFloat = 1_000.0
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class IncrementalConfig:
     """Steps of `batch_samples` samples, replayed ones among them, at a constant rate after a linear warm-up.
 
     remembered: of so many sample ids the newest revision is known; what comes again later is taken for new.
+    follow_losses, follow_rate: losses and samples, or the rate, become those of the bundle whose weights are gone on
+    from, where it tells them.
     """
 
     seed: NonNegativeInt = 0
     batch_samples: PositiveInt = 16
     learning_rate: PositiveFloat = 1e-3
-    warmup_steps: NonNegativeInt = 50
+    warmup_steps: NonNegativeInt = 10
     weight_decay: NonNegativeFloat = 0.05
     beta1: Rate = 0.9
     beta2: Rate = 0.98
@@ -69,14 +85,27 @@ class IncrementalConfig:
     guards: GuardConfig = GuardConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     replay: ReplayConfig = ReplayConfig()
+    popular: PopularConfig = PopularConfig()
     losses: LossConfig = LossConfig()
     samples: SampleConfig = SampleConfig()
+    follow_losses: bool = False
+    follow_rate: bool = False
 
     @model_validator(mode="after")
     def _something_is_new(self) -> Self:
         if self.new_samples < 1:
             raise ValueError("batch_samples and replay.share leave no room for a new sample")
         return self
+
+    def after(self, bundle: Path) -> IncrementalConfig:
+        """The same for other weights, those of the bundle in this directory.  Raises BadBundle."""
+        taught = Taught.of(bundle) if self.follow_losses or self.follow_rate else None
+        return self if taught is None else self.taught(taught)
+
+    def taught(self, taught: Taught) -> IncrementalConfig:
+        """The same with as much of this as is followed."""
+        config = replace(self, losses=taught.losses, samples=taught.samples) if self.follow_losses else self
+        return replace(config, learning_rate=taught.rate) if self.follow_rate else config
 
     @property
     def new_samples(self) -> int:

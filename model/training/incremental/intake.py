@@ -15,6 +15,7 @@ import numpy as np
 
 from contracts.errors import BadConfig
 from model.training.incremental.config import IncrementalConfig
+from model.training.incremental.popularity import Popularity
 from model.training.incremental.stream_sample import KEY_BITS, StreamSample
 
 # Which draw of a step it is.
@@ -31,6 +32,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     counts: dict[str, int]
     learnt: int
     format: int = 1
+    popular: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -53,9 +55,13 @@ class Intake:
     pending: dict[int, StreamSample] = field(default_factory=dict)
     held_out: dict[int, StreamSample] = field(default_factory=dict)
     reservoir: list[StreamSample] = field(default_factory=list)
+    popular: Popularity = field(init=False)
     _places: dict[int, int] = field(default_factory=dict)
     _known: dict[int, int] = field(default_factory=dict)
     _leaving: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.popular = Popularity(self.config.popular)
 
     def take(self, sample: StreamSample) -> None:
         """One more sample."""
@@ -69,6 +75,7 @@ class Intake:
         self.counts["taken"] += 1
         self.counts["corrected"] += known is not None
         self.newest_ms = max(self.newest_ms, sample.newest_event_at)
+        self.popular.take(sample)
         if key in self._places:
             self.reservoir[self._places[key]] = sample
         if self._is_held_out(key, known):
@@ -133,6 +140,7 @@ class Intake:
                 known_revisions=np.fromiter(self._known.values(), "<i8", len(self._known)).tobytes(),
                 counts=dict(self.counts),
                 learnt=self.learnt,
+                popular=self.popular.write(),
             )
         )
 
@@ -144,6 +152,7 @@ class Intake:
             keys = np.frombuffer(stored.known_keys, "<u8").tolist()
             revisions = np.frombuffer(stored.known_revisions, "<i8").tolist()
             known = dict(zip(keys, revisions, strict=True))
+            popular = Popularity.read(stored.popular, config.popular, stored.newest_ms)
         except (msgspec.DecodeError, ValueError) as error:
             raise BadConfig(f"a damaged checkpoint: {error}") from error
         made = cls(
@@ -156,6 +165,7 @@ class Intake:
             reservoir=stored.reservoir[: config.replay.reservoir],
             _known=known,
         )
+        made.popular = popular
         made._places = {sample.key: place for place, sample in enumerate(made.reservoir)}
         made._leaving = [(sample.newest_event_at, key) for key, sample in made.held_out.items()]
         heapq.heapify(made._leaving)

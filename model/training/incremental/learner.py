@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from contracts.errors import TrainingStuck
+from model.bundle.read import Bundle
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
@@ -127,14 +128,17 @@ class Learner:
         self._give(self.network, self.fmt, catalog)
         self.restore_optimiser(optimiser)
 
-    def begin_anew(
-        self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, newest_learnt_ms: int | None
-    ) -> None:
-        """Go on from other weights, with a fresh optimiser; samples that wait and the reservoir stay."""
-        place = self.place
+    def begin_anew(self, bundle: Bundle) -> None:
+        """Go on from other weights, with a fresh optimiser; samples that wait and the reservoir stay.
+
+        Raises BadBundle where the bundle's losses cannot be read, and they are to be followed.
+        """
+        self.config = self.intake.config = self.config.after(bundle.path)
+        place, newest_learnt_ms = self.place, bundle.manifest.newest_interaction_ms
         place.steps_since_anew = place.calm = place.skipped_in_row = 0
         place.mean_loss, place.newest_learnt_ms = 0.0, newest_learnt_ms
-        self._give(network, fmt, catalog)
+        self.intake.popular.begin(bundle.popular)
+        self._give(bundle.network(), bundle.prompt_format, bundle.catalog)
 
     def optimiser_tensors(self) -> Tensors:
         """AdamW's state by the weights' names."""

@@ -67,9 +67,7 @@ def obey(learner: Learner, order: Order) -> list[StepReport]:
         case TakeCatalogue(bundle):
             learner.adopt(read_prompt_side(Path(bundle)).catalog)
         case BeginAnew(bundle):
-            read = read_bundle(Path(bundle))
-            newest_ms = read.manifest.newest_interaction_ms
-            learner.begin_anew(read.network(), read.prompt_format, read.catalog, newest_ms)
+            learner.begin_anew(read_bundle(Path(bundle)))
         case End():
             pass
     return []

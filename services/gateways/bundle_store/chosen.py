@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,6 +15,13 @@ from services.gateways.bundle_store.versions import VersionedBundleStore
 
 # Those of fsspec's file systems that write an object only where there is none yet, in one step.
 OBJECT_STORES = ("memory", "s3", "gs")
+
+# What the libraries wait for by default is minutes; whoever follows a store asks again soon.
+PATIENCE: Mapping[str, Mapping[str, object]] = {
+    "s3": {
+        "config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"mode": "standard", "max_attempts": 2}}
+    }
+}
 
 
 def open_bundle_store(url: str) -> BundleStore:
@@ -54,7 +62,7 @@ def _blobs(url: str) -> Blobs:
 
     try:
         # A listing of a moment ago would hide what was published since.
-        files = fsspec.filesystem(scheme, use_listings_cache=False)
+        files = fsspec.filesystem(scheme, use_listings_cache=False, **PATIENCE.get(scheme, {}))
     except (ImportError, ValueError) as error:
         raise BadRequest(f"bundle store: {scheme}:// needs a library: {error}") from error
     root = str(files._strip_protocol(f"{scheme}://{path}")).rstrip("/")

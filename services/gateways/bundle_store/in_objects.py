@@ -43,13 +43,13 @@ class ObjectBlobs:
 
     def put(self, path: str, content: Iterable[bytes]) -> None:
         """See `Blobs`.  An upload in parts becomes an object when it is completed; until then nothing is there."""
-        with self._refusals(f"{path} cannot be written"), self.files.open(self._at(path), "wb") as file:
+        with self._written(path), self.files.open(self._at(path), "wb") as file:
             for part in content:
                 file.write(part)
 
     def create(self, path: str, content: bytes) -> bool:
         """See `Blobs`.  On S3: `If-None-Match: *`."""
-        with self._refusals(f"{path} cannot be written"):
+        with self._written(path):
             try:
                 self.files.pipe_file(self._at(path), content, mode="create")
             except FileExistsError:
@@ -66,6 +66,15 @@ class ObjectBlobs:
 
     def _at(self, path: str) -> str:
         return f"{self.root}/{path}"
+
+    @contextmanager
+    def _written(self, path: str) -> Iterator[None]:
+        try:
+            with self._refusals(f"{path} cannot be written"):
+                yield
+        except FileNotFoundError as error:
+            # What is missing is the bucket.
+            raise BundleStoreDown(f"bundle store {self.name}: {path} cannot be written: {error}") from error
 
     @contextmanager
     def _refusals(self, what: str) -> Iterator[None]:

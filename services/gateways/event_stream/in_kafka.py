@@ -25,7 +25,7 @@ from services.runtime.clock import Clock
 REQUEST_S = 1.5
 PING_WITHIN_S = 0.5
 BURY_WITHIN_S = 3.0
-NEEDED = (Topic.TRIGGERS, Topic.INTERACTIONS, Topic.CANDIDATES, Topic.DEAD_LETTERS)
+NEEDED = (Topic.TRIGGERS, Topic.INTERACTIONS, Topic.CANDIDATES, Topic.SAMPLES, Topic.DEAD_LETTERS)
 
 
 class KafkaEventStream:

@@ -19,6 +19,7 @@ from model.data.synthetic import make_marketplace
 from model.data.timelines import held_out
 from model.decoding.two_stage import TwoStageDecoder
 from model.evaluation.recommender import Generative
+from model.training.taught import Taught
 
 from .small import NOW, build_of, data_of, small_recipe
 
@@ -56,6 +57,10 @@ def test_the_fallback_covers_every_scene_with_items_of_the_catalogue(
     for items in (popular.default, *popular.scenes.values()):
         assert len(items) == len(set(items)) == 30
         assert (built[1].catalog.rows_of(items) >= 0).all()
+
+
+def test_it_tells_what_it_was_taught(built: tuple[Manifest, Bundle]) -> None:
+    assert Taught.of(built[1].path) == small_recipe().taught()
 
 
 def test_ids_are_unique_as_the_recipe_asks(built: tuple[Manifest, Bundle]) -> None:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from contracts.errors import BadBundle
-from contracts.manifest import MANIFEST_FILE
+from contracts.manifest import MANIFEST_FILE, PopularList
 from model.bundle.read import WEIGHTS_FILE, read_bundle
 from model.bundle.renew import Renewal, renew_bundle
 from model.bundle.write import write_bundle
+from services.gateways.bundle_store.port import version_of
 
 from .contents import NOW, contents, files_of, network, sign_again
 
@@ -39,6 +40,15 @@ def test_everything_but_weights_and_manifest_is_taken_over_as_it_is(source: Path
     assert manifest.data == {**old.manifest.data, "learnt_samples": 7}
     # Another model's metrics are not this one's.
     assert manifest.metrics == {}
+
+
+def test_fallback_lists_may_be_others(source: Path, tmp_path: Path) -> None:
+    lists = PopularList(default=(55, 3), scenes={"home": (3,)})
+    manifest = renew_bundle(source, dataclasses.replace(RENEWAL, popular=lists), tmp_path / "new")
+    read = read_bundle(tmp_path / "new")
+    assert read.popular == lists
+    assert manifest.model_version == renew_bundle(source, RENEWAL, tmp_path / "same").model_version
+    assert version_of(manifest) != version_of(read_bundle(tmp_path / "same").manifest)
 
 
 def test_equal_weights_are_one_version_and_another_bundle_is_replaced_only_when_asked(

@@ -224,6 +224,25 @@ def test_validation_stops_a_fit_that_gets_no_better_and_keeps_the_best_weights(t
     assert steps[-1]["loss"] == pytest.approx(sum(steps[-1][part] for part in ("ntp", "ldpo", "rsp")), rel=1e-5)
 
 
+class Rising(Falling):
+    """Sees every look, and likes each better."""
+
+    def __call__(self, network: RankGRNetwork) -> float:
+        super().__call__(network)
+        return float(len(self.looks))
+
+
+@pytest.mark.parametrize("every_tokens", [700, 100_000])
+def test_what_was_learnt_after_the_last_look_is_looked_at_too(every_tokens: int) -> None:
+    config = dataclasses.replace(with_budget(tokens=1_600), validation=ValidationConfig(every_tokens=every_tokens))
+    look, network = Rising(), TOY.network()
+    report = Fit(TOY.fmt, TOY.catalog, config, Silent(), None, look)(network, blocks_of(in_circles()))
+    assert len(look.looks) == 1_600 // every_tokens + 1
+    assert report.best == len(look.looks)
+    # The last weights are the best ones, and stay.
+    assert all(torch.equal(weight, look.looks[-1][name]) for name, weight in network.state_dict().items())
+
+
 def test_dropout_disturbs_training_alone_and_is_a_function_of_the_seed() -> None:
     users = in_circles()
     plain, _ = fitted(users, SHORT)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model.bundle.new_items import read_new_item_encoder
 from model.bundle.read import read_bundle
+from model.data.new_items import read_new_items
+from model.semantic_id.sentence_encoder import SentenceEncoder
 from services.gateways.bundle_store.chosen import open_bundle_store
 from services.gateways.bundle_store.port import Channel, now_at
+from tests.tiny_encoder import tiny_bert
 
-from ...model.bundle.growing import ITEMS, market, write_growing
+from ...model.bundle.growing import CAP, ITEMS, market, write_growing
 from .command_line import Run
 
 LENIENT = ("--golden-ms", 60_000)
@@ -136,6 +141,62 @@ def test_a_canary_first(items: Run, tmp_path: Path) -> None:
     # It went on from the canary that was there.
     assert 5 in served(tmp_path)
     assert 10002 not in served(tmp_path)
+
+
+def serve(rankgr: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
+    monkeypatch.setenv("RANKGR_BUNDLE_STORE", str(tmp_path / "store"))
+    assert rankgr("bundles", "promote", bundle).code == 0
+
+
+def codes_in_store(tmp_path: Path, *items: int) -> list[list[int]]:
+    """Where the bundle that serves now has put these."""
+    served(tmp_path)
+    version = now_at(open_bundle_store(str(tmp_path / "store")).moves(Channel.LATEST))
+    catalog = read_bundle(tmp_path / f"served-{version}").catalog
+    codes: list[list[int]] = catalog.codes[catalog.rows_of(items)].tolist()
+    return codes
+
+
+def test_items_join_a_bundle_whose_codes_an_rq_vae_gave(
+    rankgr: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_growing(tmp_path / "rqvae", method="rqvae")
+    serve(rankgr, tmp_path, monkeypatch, bundle)
+    texts = enumerate(market().items.text, start=5)
+    path = file_of(tmp_path, *[{"item_id": number, "title": "New", "text": text} for number, text in texts])
+    rows, _ = read_new_items(path)
+    codes = read_new_item_encoder(bundle).codes_of([row.text for row in rows]).tolist()
+    taken = Counter(map(tuple, read_bundle(bundle).catalog.codes.tolist()))
+    # One newcomer for each id that has room: it gets the codes that the frozen encoder gives it.
+    wanted = {tuple(code): row for row, code in zip(rows, codes, strict=True) if taken[tuple(code)] < CAP}
+    assert len(wanted) > 2
+    path = file_of(tmp_path, *[{"item_id": row.item_id, "text": row.text} for row in wanted.values()])
+    done = rankgr("items", "add", path, *LENIENT, "--json").content()
+    assert (done["moved"], done["added"]) == (True, len(wanted))
+    found = codes_in_store(tmp_path, *[row.item_id for row in wanted.values()])
+    assert [tuple(code) for code in found] == list(wanted)
+
+
+def test_items_join_a_bundle_of_a_sentence_encoder_with_that_encoder_alone(
+    rankgr: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, another = tiny_bert(tmp_path / "bert"), tiny_bert(tmp_path / "another", seed=1)
+    encoder = SentenceEncoder.read(ours)
+    bundle = write_growing(tmp_path / "sentences", encoder=encoder)
+    serve(rankgr, tmp_path, monkeypatch, bundle)
+    path = file_of(tmp_path, {"item_id": 5, "title": "red soap", "text": "mild brush"})
+    for words in ((), ("--encoder", another)):
+        assert f"sentence encoder {encoder.fingerprint}" in rankgr("items", "add", path, *words, *LENIENT).complaint()
+        assert moves(tmp_path) == 1
+    assert "is no sentence encoder" in rankgr("items", "add", path, "--encoder", tmp_path, *LENIENT).complaint()
+    done = rankgr("items", "add", path, "--encoder", ours, *LENIENT, "--json").content()
+    assert (done["moved"], done["added"]) == (True, 1)
+    assert (
+        codes_in_store(tmp_path, 5)
+        == read_new_item_encoder(bundle, encoder).codes_of([row.text for row in read_new_items(path)[0]]).tolist()
+    )
+    # Those who leave need no features.
+    assert rankgr("items", "retire", 5, *LENIENT, "--json").content()["retired"] == 1
 
 
 def test_wrong_use_is_one_line(rankgr: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ...model.build.language_model import write_language_model
@@ -64,6 +66,30 @@ def test_a_wrong_configuration_is_one_line_and_nothing_is_written(
     refused = rankgr("train", micro_data, "--out", tmp_path / "b", "--config", config, "--json")
     assert "prompts: unknown key" in refused.complaint()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_data_that_is_refused_leaves_no_directory_behind(
+    rankgr: Run, micro_data: Path, config: Path, tmp_path: Path, streamed: bool
+) -> None:
+    words = ["train", "--out", tmp_path / "b", "--config", config, "--json"]
+    if streamed:
+        rankgr("sid", "build", micro_data, "--out", tmp_path / "sids", "--levels", "2x16", "--dims", 16, "--json")
+        words += ["--sids", tmp_path / "sids"]
+        # A log without times: it is read, cut into shards, and refused then.
+        data = shutil.copytree(micro_data, tmp_path / "data")
+        log = pq.read_table(data / "interactions.parquet")
+        never = pa.array([-1] * len(log), pa.int64())
+        place = log.schema.get_field_index("timestamp")
+        pq.write_table(log.set_column(place, "timestamp", never), data / "interactions.parquet")
+        words.append(data)
+    else:
+        # Fewer codes than items, found out when semantic ids are made.
+        config.write_text(SMALL.replace("feature_dims = 16", "feature_dims = 16\nsizes = [2, 2]"))
+        words.append(micro_data)
+    before = set(tmp_path.iterdir())
+    assert rankgr(*words).complaint()
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_semantic_ids_of_a_directory_are_taken_and_the_log_is_streamed(

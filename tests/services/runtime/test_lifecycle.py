@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from contracts.errors import BadBundle
 from services.runtime.http import create_app
-from services.runtime.lifecycle import Site, listen, one_line_errors, serve
+from services.runtime.lifecycle import Site, listen, one_line_errors, reserve, serve
 
 PROGRAM = """
 import asyncio, sys
@@ -192,3 +192,19 @@ def test_a_draining_process_sends_callers_away_and_answers_them_all(free_port: i
                 assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0
+
+
+def test_a_reserved_port_is_given_to_nobody_but_its_process() -> None:
+    with reserve("127.0.0.1", 0, "one") as held:
+        port = held.getsockname()[1]
+        for _ in range(2):
+            # Its process may come, end and come again.
+            with listen("127.0.0.1", port, "one") as listener, socket.create_connection(("127.0.0.1", port)) as caller:
+                assert caller.getpeername() == listener.getsockname()
+                with pytest.raises(SystemExit, match=f"port {port} on 127.0.0.1 is in use"):
+                    reserve("127.0.0.1", port, "two")
+        with socket.socket() as another, pytest.raises(OSError, match="in use"):
+            another.bind(("127.0.0.1", port))
+        # Nobody listens: who asks is refused, not kept waiting.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))

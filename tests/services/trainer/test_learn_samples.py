@@ -14,14 +14,18 @@ import pytest
 import torch
 
 from contracts.errors import BundleStoreDown, PointerMoved
+from contracts.messages import SessionSampled
 from model.bundle.read import Bundle, read_bundle
+from model.training.incremental.config import PopularConfig
 from model.training.incremental.orders import LearnTheRest, give
-from services.gateways.bundle_store.port import Channel
+from model.training.incremental.stream_sample import StreamSample
+from services.gateways.bundle_store.port import Channel, Move, next_move
 from services.runtime.clock import SystemClock
 from services.trainer.learn_samples import SampleMessage
 from services.trainer.publish_weights import held_out_users
+from tests.small_disk import SmallDisk
 
-from .world import BEGAN_MS, CONFIG, World, made, message, messages
+from .world import BEGAN_MS, CONFIG, RHYTHM, World, made, message, messages
 
 PUBLICATIONS = "rankgr_bundle_publications_total"
 
@@ -36,6 +40,10 @@ def served(world: World, place: Path) -> Bundle:
     place.mkdir(parents=True)
     world.store.fetch(world.serving, place)
     return read_bundle(place)
+
+
+def sample_of(number: int) -> StreamSample:
+    return StreamSample.of(SessionSampled.model_validate_json(message(number, items=(901, 3, 7)).payload))
 
 
 def lines(caplog: pytest.LogCaptureFixture, word: str) -> list[str]:
@@ -61,6 +69,32 @@ def test_what_was_learnt_is_published_with_the_age_of_its_newest_interaction(wor
     assert age == pytest.approx((world.clock.now_ms() - newest) / 1000) or age == 0.0
     assert trainer.metric("rankgr_trainer_samples_total", outcome="learnt") == trainer.learner.place.samples
     assert held_out_users(trainer.learner)
+
+
+def test_the_fallback_lists_are_of_what_was_clicked_lately(world: World, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, popular=PopularConfig(half_life_ms=3_600_000, prior=1.0))
+    trainer, before = world.trainer(config=config), served(world, tmp_path / "before").popular
+    # Everybody clicks this one first; it is in no list yet.
+    trainer.learn.learn([message(number, items=(901, 3, 7)) for number in range(60)])
+    trainer.learn.offer()
+    after = served(world, tmp_path / "after")
+    clicked = [one.items_K[0] for one in map(sample_of, range(60))]
+    first = max(set(clicked), key=lambda item: len({n % 40 for n, it in enumerate(clicked) if it == item}))
+    assert after.popular.default[0] == after.popular.scenes["home"][0] == first
+    assert {name: len(items) for name, items in after.popular.scenes.items()} == {
+        name: len(items) for name, items in before.scenes.items()
+    }
+    assert after.popular != before
+    # A restart goes on counting where it was.
+    again = world.trainer(config=config)
+    assert again.learner.intake.popular.write() == trainer.learner.intake.popular.write()
+
+
+def test_the_fallback_lists_stay_where_nothing_is_counted(world: World, tmp_path: Path) -> None:
+    trainer, before = world.trainer(), served(world, tmp_path / "before").popular
+    trainer.learn.learn(messages(0, 30))
+    trainer.learn.offer()
+    assert served(world, tmp_path / "after").popular == before
 
 
 def test_an_hour_without_any_event_publishes_nothing(world: World) -> None:
@@ -125,6 +159,44 @@ def test_somebody_else_s_model_is_what_training_goes_on_from(
     trainer.learn.learn(messages(20, 40))
     trainer.learn.offer()
     assert world.serving != theirs
+
+
+def canary(world: World, version: str | None, hold_s: float | None = None) -> None:
+    number = next_move(world.store.moves(Channel.CANARY))
+    at_ms = world.clock.now_ms()
+    world.store.move(Channel.CANARY, Move(number=number, version=version, at_ms=at_ms, hold_s=hold_s))
+
+
+@pytest.mark.parametrize("withdrawn", [False, True])
+def test_a_canary_that_is_watched_is_not_ended_by_a_publication(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, withdrawn: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    first, trainer = world.serving, world.trainer()
+    theirs = world.store.publish(made(tmp_path / "theirs", seed=4), 0).version
+    canary(world, theirs, hold_s=100)
+    trainer.learn.learn(messages(0, 20))
+    for _ in range(3):
+        trainer.learn.offer()
+        assert world.serving == first
+        assert not trainer.learn.is_due(world.clock.monotonic_s())
+        world.clock.advance(RHYTHM.look_every_s)
+    assert len(lines(caplog, "a canary is watched")) == 1
+    if withdrawn:
+        canary(world, None)
+    else:
+        world.clock.advance(100)
+    trainer.learn.offer()
+    assert world.serving != first
+    assert trainer.metric(PUBLICATIONS, outcome="promoted") == 1
+
+
+def test_a_canary_without_an_end_holds_nobody_up(world: World, tmp_path: Path) -> None:
+    first, trainer = world.serving, world.trainer()
+    canary(world, world.store.publish(made(tmp_path / "theirs", seed=4), 0).version)
+    trainer.learn.learn(messages(0, 20))
+    trainer.learn.offer()
+    assert world.serving != first
 
 
 def test_a_rollback_is_followed(world: World) -> None:
@@ -234,6 +306,32 @@ def test_a_full_disk_costs_a_line_and_training_goes_on(world: World, caplog: pyt
     assert trainer.learn.is_due(world.clock.monotonic_s())
     trainer.learn.offer()
     assert world.serving != first
+
+
+def test_a_disk_that_is_really_full_costs_a_line_and_what_was_learnt_is_published_later(
+    small_disk: SmallDisk, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    world = World(small_disk.place)
+    first, trainer = world.serving, world.trainer()
+    trainer.learn.learn(messages(0, 20))
+    assert trainer.learn.keep()
+    small_disk.fill()
+    trainer.learn.learn(messages(20, 40))
+    assert not trainer.learn.keep()
+    trainer.learn.offer()
+    assert world.serving == first
+    assert len(lines(caplog, "not published, tried again in")) == 1
+    assert all("No space left on device" in line for line in lines(caplog, "no checkpoint was written"))
+    assert lines(caplog, "no checkpoint was written")
+    # A trainer that is started now goes on from the checkpoint before, and learns again what came after.
+    again = world.trainer()
+    assert again.learner.intake.counts["taken"] == 20
+    small_disk.make_room()
+    world.clock.advance(5)
+    trainer.learn.offer()
+    assert world.serving != first
+    assert served(world, tmp_path / "served").manifest.data["learnt_samples"] == trainer.learner.place.samples
+    assert {one.version for one in world.store.bundles()} == {first, world.serving}
 
 
 def test_a_store_that_is_down_costs_a_line_and_training_goes_on(

@@ -158,6 +158,8 @@ class Trainer:
         )
         if found is not None:
             learner.restore_optimiser(found.optimiser)
+        if learner.intake.popular.empty:
+            learner.intake.popular.begin(bundle.popular)
         self.learn = LearnSamples(
             learner,
             lineage,

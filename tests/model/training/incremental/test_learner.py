@@ -13,6 +13,8 @@ import torch
 from contracts.behaviors import Level
 from contracts.errors import BadConfig, TrainingStuck
 from contracts.ids import ItemId
+from model.bundle.read import Bundle, read_bundle
+from model.bundle.write import write_bundle
 from model.network.network import RankGRNetwork
 from model.semantic_id.catalog import Catalog
 from model.training.config import LossConfig
@@ -20,6 +22,8 @@ from model.training.incremental.checkpoint import StreamCheckpoints
 from model.training.incremental.config import GuardConfig, HeldOutConfig, IncrementalConfig, ReplayConfig
 from model.training.incremental.learner import Learner, StepReport
 from model.training.incremental.stream_sample import StreamSample
+from model.training.taught import Taught
+from tests.model.bundle.contents import contents
 
 from ..toys import Toy
 from .sampled import message, sample
@@ -189,15 +193,41 @@ def test_another_catalogue_is_adopted_without_losing_a_step() -> None:
     assert one.catalog.version == catalog.version
 
 
-def test_beginning_anew_keeps_what_waits_and_forgets_the_optimiser() -> None:
-    one = learner()
+OTHERS = LossConfig(alpha=0.5, gamma=0.2)
+
+
+def other_bundle(place: Path) -> Bundle:
+    """Another model, that was taught by other losses."""
+    told = Taught(losses=OTHERS, samples=CONFIG.samples, learning_rate=4e-3).to_json()
+    write_bundle(dataclasses.replace(contents(4), newest_interaction_ms=5, training=told), place)
+    return read_bundle(place)
+
+
+def test_beginning_anew_keeps_what_waits_and_forgets_the_optimiser(tmp_path: Path) -> None:
+    one, other = learner(), other_bundle(tmp_path / "other")
     fed(one, map(sample, range(30)))
     waiting, reservoir = list(one.intake.pending), list(one.intake.reservoir)
-    one.begin_anew(TOY.network(), TOY.fmt, TOY.catalog, 5)
+    one.begin_anew(other)
     assert not one.optimiser_tensors()
     assert (list(one.intake.pending), one.intake.reservoir) == (waiting, reservoir)
     assert one.place.newest_learnt_ms == 5
-    assert same(weights(one), TOY.network().state_dict())
+    assert same(weights(one), other.weights)
+    # Losses were given, and stay.
+    assert one.config == CONFIG
+
+
+def test_losses_are_those_of_the_bundle_that_is_gone_on_from_where_they_follow(tmp_path: Path) -> None:
+    asked = dataclasses.replace(CONFIG, follow_losses=True)
+    one = learner(asked)
+    one.begin_anew(other_bundle(tmp_path / "other"))
+    assert one.config == dataclasses.replace(asked, losses=OTHERS)
+    assert one.intake.config == one.config
+    write_bundle(contents(4), tmp_path / "older")
+    one.begin_anew(read_bundle(tmp_path / "older"))
+    assert one.config.losses == OTHERS
+    both = learner(dataclasses.replace(asked, follow_rate=True))
+    both.begin_anew(read_bundle(tmp_path / "other"))
+    assert both.config.learning_rate == 2e-3
 
 
 def test_without_rsp_the_rank_head_stays_as_it_is() -> None:

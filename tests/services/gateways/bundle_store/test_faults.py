@@ -12,13 +12,15 @@ from typing import Any, ClassVar
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from contracts.errors import BadBundle, BadRequest, BundleStoreDown
+from contracts.errors import BadBundle, BadRequest, BundleStoreDown, PointerMoved
 from contracts.manifest import MANIFEST_FILE, Manifest
 from services.gateways.bundle_store.chosen import open_bundle_store
 from services.gateways.bundle_store.in_objects import ObjectBlobs
 from services.gateways.bundle_store.on_disk import PARTIAL
-from services.gateways.bundle_store.port import Channel, now_at
+from services.gateways.bundle_store.port import Channel, Move, now_at
 from services.gateways.bundle_store.versions import VersionedBundleStore
+from tests.model.bundle.contents import sign_again
+from tests.small_disk import SmallDisk
 
 from .published import NOW_MS, directory_of
 
@@ -122,6 +124,34 @@ def test_a_full_disk_shows_nothing_and_leaves_no_litter(tmp_path: Path, monkeypa
     assert store.publish(directory, NOW_MS).manifest.model_version == "tea"
 
 
+def test_a_disk_that_is_really_full_shows_nothing_and_is_whole_again_with_room(
+    small_disk: SmallDisk, tmp_path: Path
+) -> None:
+    store = open_bundle_store(str(small_disk.place / "store"))
+    milk = store.publish(directory_of(tmp_path, "milk"), NOW_MS)
+    store.move(Channel.LATEST, Move(number=1, version=milk.version, at_ms=NOW_MS))
+    directory = directory_of(tmp_path, "tea")
+    # What fits of it is a part only: it ends in the middle of the largest file.
+    (directory / "model.safetensors").write_bytes(bytes(20_000_000))
+    sign_again(directory, "model.safetensors")
+    for full in (False, True):
+        if full:
+            small_disk.fill()
+        with pytest.raises(BundleStoreDown, match="No space left on device") as caught:
+            store.publish(directory, NOW_MS)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(BundleStoreDown if full else PointerMoved):
+            store.move(Channel.LATEST, Move(number=2 if full else 1, version=milk.version, at_ms=NOW_MS))
+        again = open_bundle_store(str(small_disk.place / "store"))
+        assert again.bundles() == [milk]
+        assert now_at(again.moves(Channel.LATEST)) == milk.version
+        assert not list((small_disk.place / "store" / PARTIAL).iterdir())
+    small_disk.make_room()
+    coffee = store.publish(directory_of(tmp_path, "coffee", 5), NOW_MS)
+    store.move(Channel.LATEST, Move(number=2, version=coffee.version, at_ms=NOW_MS))
+    assert open_bundle_store(str(small_disk.place / "store")).bundles() == [milk, coffee]
+
+
 def test_a_publisher_that_is_killed_leaves_nothing_that_is_seen_and_nothing_for_ever(tmp_path: Path) -> None:
     place, directory = tmp_path / "store", directory_of(tmp_path, "tea")
     content = b"weights" * 20_000_000
@@ -182,8 +212,11 @@ def test_a_version_whose_manifest_was_damaged_hides_no_other(tmp_path: Path) -> 
         again.bundle(tea)
 
 
-def test_processes_that_move_one_channel_at_once_lose_no_move(tmp_path: Path) -> None:
-    url = str(tmp_path / "store")
+@pytest.mark.parametrize("kind", ["directory", pytest.param("s3", marks=pytest.mark.heavy)])
+def test_processes_that_move_one_channel_at_once_lose_no_move(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue("s3_url") if kind == "s3" else str(tmp_path / "store")
     store = open_bundle_store(url)
     version = store.publish(directory_of(tmp_path, "tea"), NOW_MS).version
     movers = [

@@ -20,7 +20,7 @@ from services.gateways.bundle_store.versions import REFUSED_KEPT, UPLOAD_MS, Ver
 from .published import NOW_MS, content_of, directory_of
 
 
-@pytest.fixture(params=["directory", "file-url", "memory", "fsspec-local"])
+@pytest.fixture(params=["directory", "file-url", "memory", "fsspec-local", pytest.param("s3", marks=pytest.mark.heavy)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BundleStore]:
     place = tmp_path / "store"
     match request.param:
@@ -30,6 +30,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BundleStor
             yield open_bundle_store(f"file://{place}")
         case "fsspec-local":
             yield VersionedBundleStore(ObjectBlobs(LocalFileSystem(auto_mkdir=True), str(place), "file"))
+        case "s3":
+            yield open_bundle_store(request.getfixturevalue("s3_url"))
         case _:
             yield open_bundle_store(f"memory://{tmp_path.name}/store")
             fsspec.filesystem("memory").store.clear()
