@@ -44,13 +44,17 @@ def up(
 
     check_preset(preset)
     log_quietly(log_level.value)
+    examples = None
     if bundle is None:
+        from services.local.examples import write_examples
         from services.local.prepare import prepare
         from services.local.stack import check_ports
 
         check_ports(learns=learn)
         with progress(quiet=False) as shown:
-            bundle = prepare(state, data, preset, shown).bundle
+            prepared = prepare(state, data, preset, shown)
+        bundle = prepared.bundle
+        examples = write_examples(prepared, state)
     manifest = read_manifest(bundle)
 
     def started(urls: dict[str, str]) -> None:
@@ -58,4 +62,4 @@ def up(
             people().print(f"{name:<12}{url}")
         people().print(f"serving model {manifest.model_version}; Ctrl-C stops all")
 
-    run_up(bundle, state, note, started, learn=learn)
+    run_up(bundle, state, note, started, learn=learn, examples=examples)
