@@ -43,7 +43,7 @@ def create_api(
     """
     served = page_files()
     every = Door.of(access, Scope.ADMIN)
-    door = Door(access, every.scopes, {**every.paths, **_SCOPES}, OPEN | frozenset(served))
+    door = Door(access, every.scopes, {**every.paths, **_SCOPES}, OPEN | {"/api/door", *served})
     app = create_app("RankGR console", ready=_ready, metrics=registry, door=door, lifespan=lifespan)
     add_page(app, served)
     add_request_routes(app, requests)

@@ -17,12 +17,16 @@ from services.gateways.inference.port import EngineRequest, ExplainingEngine, Ex
 
 # A score is log s + iap_mix * log p: so large a factor leaves nothing of log s but the order among equal log p.
 IAP_ALONE = 1e6
-DEADLINE_MS = 5000
+# A person waits for it, on what may be a busy machine.
+DEADLINE_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What the levels thought of one item.  Ranks count from 1; None: not in that list."""
+    """What the levels thought of one item.  Ranks count from 1; None: not in that list.
+
+    `score` is the list's own: without RSP the sum of log p.
+    """
 
     item_id: ItemId
     sid: tuple[int, ...]
@@ -71,7 +75,7 @@ class ExplainList:
         return Explained(
             whole.answer.model_version,
             _reasons(whole, ranks, ranks_without, most),
-            _reasons(without, ranks, ranks_without, most),
+            _reasons(without, ranks, ranks_without, most, IAP_ALONE),
         )
 
 
@@ -80,10 +84,10 @@ def _ranks(explained: Explanation) -> dict[ItemId, int]:
 
 
 def _reasons(
-    explained: Explanation, ranks: dict[ItemId, int], without: dict[ItemId, int], most: int
+    explained: Explanation, ranks: dict[ItemId, int], without: dict[ItemId, int], most: int, scale: float = 1.0
 ) -> tuple[Why, ...]:
     rows = list(zip(explained.answer.items, explained.levels, strict=True))[:most]
     return tuple(
-        Why(one.item_id, one.sid, one.score, levels, ranks.get(one.item_id), without.get(one.item_id))
+        Why(one.item_id, one.sid, one.score / scale, levels, ranks.get(one.item_id), without.get(one.item_id))
         for one, levels in rows
     )

@@ -22,7 +22,7 @@ from services.runtime.clock import Clock
 
 LOOK_EVERY_S = 0.02
 LOOK_AT = 100
-WITHIN_S = 6.0
+WITHIN_S = 10.0
 WAIT_MS = 3000
 
 

@@ -41,13 +41,16 @@ class RequestParts:
 
 
 def add_request_routes(app: FastAPI, parts: RequestParts) -> None:
-    """`/api/session`, `/api/history`, `/api/triggers`, `/api/life`, `/api/interactions`."""
+    """`/api/door`, `/api/session`, `/api/history`, `/api/triggers`, `/api/life`, `/api/interactions`."""
+
+    @app.get("/api/door", summary="Whether a key is needed")
+    async def door() -> dict[str, object]:
+        return {"keys": parts.asks_for_key}
 
     @app.get("/api/session", summary="What the page needs to begin")
     async def session() -> dict[str, object]:
         side = parts.words.side
         return {
-            "keys": parts.asks_for_key,
             "window_ms": parts.follow.window_ms,
             "scenes": parts.words.scenes,
             "examples": list(parts.examples),

@@ -64,9 +64,9 @@ def system(now: SystemNow) -> Json:
     return asdict(now)
 
 
-def bundles(now: BundlesNow) -> Json:
-    """What the bundle store holds, newest first."""
-    return asdict(now)
+def bundles(now: BundlesNow | None) -> Json:
+    """What the bundle store holds, newest first; None: there is no store."""
+    return {"store": False} if now is None else {"store": True, **asdict(now)}
 
 
 def letters(found: Sequence[DeadLetter]) -> Json:

@@ -72,7 +72,7 @@ def _add_bundles(app: FastAPI, parts: SystemParts) -> None:
 
     @app.get("/api/bundles", summary="Published bundles")
     async def bundles() -> dict[str, object]:
-        return shown.bundles(await asyncio.to_thread(bundles_now, store()))
+        return shown.bundles(None if parts.store is None else await asyncio.to_thread(bundles_now, parts.store))
 
     @app.post("/api/bundles/promote", summary="Let a version of the store be served")
     async def promote(body: PromoteBody, request: Request) -> dict[str, object]:

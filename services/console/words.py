@@ -16,8 +16,9 @@ from model.prompt import PromptContext, prompt_from_history
 from model.semantic_id.item_filter import ItemFilter
 from services.gateways.history.port import PastInteraction
 
-_SCENE = "<scene:"
-_NO_SCENE = "none"
+_SCENE = "scene:"
+# Names for what is not said, and for what the model does not know.
+_NO_SCENES = frozenset({"none", "other"})
 
 
 @dataclass(slots=True)
@@ -46,8 +47,8 @@ class Words:
         if self.side is None:
             return []
         names = self.side.prompt_format.special_tokens
-        found = [name.removeprefix(_SCENE).removesuffix(">") for name in names if name.startswith(_SCENE)]
-        return sorted(name for name in found if name != _NO_SCENE)
+        found = [name.removeprefix(_SCENE) for name in names if name.startswith(_SCENE)]
+        return sorted(name for name in found if name not in _NO_SCENES)
 
     @property
     def catalog_version(self) -> str:

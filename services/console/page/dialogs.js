@@ -52,18 +52,21 @@ export async function askForKey(why) {
 
 /** What the page begins with; a key is asked for where one is needed. */
 export async function begin() {
+  const { keys } = await get("/api/door");
   let why = "This console is behind API keys.";
   for (;;) {
     try {
-      const session = await get("/api/session");
+      if (keys && !key.get() && !await askForKey(why)) break;
+      const session = { ...await get("/api/session"), keys };
       showSession(session);
       return session;
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 401) throw error;
-      if (key.get()) why = "That key is not known here.";
-      if (!await askForKey(why)) throw new Refused(401, "Without a key there is nothing to see. Reload to enter one.");
+      key.set("");
+      why = "That key is not known here.";
     }
   }
+  throw new Refused(401, "Without a key there is nothing to see. Reload to enter one.");
 }
 
 function showSession(session) {

@@ -28,8 +28,8 @@ export function table(caption, columns, rows) {
     const whole = cell !== null && typeof cell === "object" && "content" in cell ? cell : { content: cell };
     return el("td", {
       role: "cell",
-      "data-label": columns[place].name,
-      className: [columns[place].className, whole.className].filter(Boolean).join(" "),
+      "data-label": columns[place].short ?? columns[place].name,
+      className: [columns[place].className, whole.className, whole.content ? "" : "nil"].filter(Boolean).join(" "),
       title: whole.title,
     }, whole.content ?? "–");
   })));
@@ -44,7 +44,7 @@ export function pill(text, kind) {
 }
 
 export const number = (value, digits = 0) => value === null || value === undefined ? "–"
-  : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  : value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "\u2212");
 
 export const milliseconds = (value) => `${number(value, value < 10 ? 1 : 0)} ms`;
 

@@ -19,7 +19,7 @@ export function moved(rank, before, item) {
 }
 
 /** Rows: {item_id, title, sid, score, levels, other}; `done`: item -> what was done with it on this page. */
-export function listTable({ rows, before, otherName, done, act }) {
+export function listTable({ rows, before, other, done, act }) {
   const levels = Math.max(0, ...rows.map((row) => row.levels?.length ?? 0));
   const columns = [
     { name: "Rank", className: "rank" },
@@ -28,11 +28,11 @@ export function listTable({ rows, before, otherName, done, act }) {
     { name: "SID", className: "sid" },
     { name: "Score", className: "num score" },
     ...Array.from({ length: levels }, (_, level) => [
-      { name: `L${level + 1} IAP`, className: "num level" },
-      { name: `L${level + 1} RSP`, className: "num level" },
+      { name: `L${level + 1} IAP`, className: `num level at-${2 * level % 4 + 1}` },
+      { name: `L${level + 1} RSP`, className: `num level at-${2 * level % 4 + 2}` },
     ]).flat(),
-    { name: otherName, className: "num other" },
-    { name: "Do", className: "acts" },
+    { ...other, className: "num other" },
+    { name: "Actions", className: "acts" },
   ];
   const body = rows.map((row, place) => [
     String(place + 1),

@@ -37,6 +37,10 @@ async function act(id, question, name, body, saying) {
 
 async function bundles() {
   const now = await get("/api/bundles");
+  if (!now.store) {
+    fill(byId("bundles"), el("p", { className: "note" }, "There is no bundle store: RANKGR_BUNDLE_STORE names none."));
+    return;
+  }
   byId("rollback").hidden = !now.previous;
   byId("rollback").onclick = () => act("bundles", {
     title: "Roll back?",
@@ -51,12 +55,12 @@ async function bundles() {
     one.created_at.slice(0, 16).replace("T", " "),
     `${number(one.nbytes / 1e6, 1)} MB`,
     one.names.length ? el("span", {}, one.names.map((name) => pill(name, name === "latest" ? "good" : "plain"))) : null,
-    one.names.includes("latest") ? { content: " " } : promote(one),
+    one.names.includes("latest") ? { content: "" } : promote(one),
   ]);
   fill(byId("bundles"),
     rows.length ? table("Published bundles", [
       { name: "Version", className: "name" }, { name: "Model" }, { name: "Catalogue" }, { name: "Made" },
-      { name: "Size", className: "num" }, { name: "Channel" }, { name: "Do", className: "acts" },
+      { name: "Size", className: "num" }, { name: "Channel" }, { name: "Action", className: "acts" },
     ], rows) : el("p", { className: "note" }, "The store holds no bundle."),
     now.moves.length ? el("details", {}, el("summary", {}, "Moves"),
       el("ol", { className: "moves" }, now.moves.map((move) => el("li", {},

@@ -2,7 +2,7 @@
 
 import { get, listen, post, Refused } from "./api.js";
 import { begin } from "./dialogs.js";
-import { ago, byId, el, fill, milliseconds, plural } from "./dom.js";
+import { ago, byId, el, fill, milliseconds, number, plural } from "./dom.js";
 import { listTable } from "./list.js";
 import { Timeline } from "./timeline.js";
 
@@ -37,8 +37,6 @@ async function showHistory(user) {
     byId("past-note").textContent = `History: ${error.message}`;
   }
 }
-
-const number = (value) => value.toLocaleString("en");
 
 function pick(user) {
   if (user === state.user) return;
@@ -152,7 +150,8 @@ function showList() {
   fill(byId("list"), listTable({
     rows: rowsShown(),
     before: state.order === "with" ? state.before : null,
-    otherName: state.order === "with" ? "Rank without RSP" : "Rank with RSP",
+    other: state.order === "with"
+      ? { name: "Rank without RSP", short: "No RSP" } : { name: "Rank with RSP", short: "With RSP" },
     done: state.done,
     act,
   }));

@@ -14,7 +14,7 @@ function showSystem(now) {
   byId("processes-note").textContent = down.length
     ? `Not ready: ${down.map((one) => one.name).join(", ")}.` : `All ${now.processes.length} are ready.`;
   fill(byId("processes"), table("Processes of the stack", [
-    { name: "Process", className: "name" }, { name: "Ready" }, { name: "Release" }, { name: "Model" },
+    { name: "Process", className: "name" }, { name: "Ready", className: "state" }, { name: "Release" }, { name: "Model" },
     { name: "Catalogue" }, { name: "Address", className: "address" }, { name: "Says", className: "says" },
   ], now.processes.map((one) => [
     one.name,
@@ -23,7 +23,7 @@ function showSystem(now) {
     one.bundle.model_version ? el("code", {}, one.bundle.model_version) : null,
     one.bundle.catalog_version ? el("code", {}, one.bundle.catalog_version) : null,
     one.url,
-    [one.why, one.no_metrics && `metrics: ${one.no_metrics}`].filter(Boolean).join("; ") || " ",
+    [one.why, one.no_metrics && `metrics: ${one.no_metrics}`].filter(Boolean).join("; ") || { content: "", className: "silent" },
   ])));
   showNumbers(now);
 }

@@ -4,7 +4,7 @@ import { el, milliseconds } from "./dom.js";
 
 const PARTS = [
   ["stream", "In the stream", "way"],
-  ["prompt", "Taken: history, prompt", "way"],
+  ["prompt", "Taken, prompt", "way"],
   ["queue", "Engine queue", "way"],
   ["prefill", "Prefill", "model"],
   ["level1", "Level 1: IAP, RSP", "model"],
@@ -129,16 +129,26 @@ export class Timeline {
   }
 
   axis() {
-    const marks = [0, this.windowMs / 2, this.windowMs];
-    for (let at = this.windowMs * 2; at < this.end * 0.97; at += this.windowMs * Math.ceil(this.end / this.windowMs / 4)) {
-      marks.push(at);
-    }
-    const lane = el("span", { className: "ticks" }, marks.map((at) => {
-      const mark = el("span", { className: at === this.windowMs ? "tick window-tick" : "tick" },
-        at === this.windowMs ? `${at} ms window` : String(Math.round(at)));
+    const lane = el("span", { className: "ticks" }, this.marks().map((at) => {
+      const isWindow = at === this.windowMs;
+      const mark = el("span", { className: isWindow ? "tick window-tick" : "tick" },
+        isWindow ? [`${at} ms`, el("span", { className: "tick-more" }, " window")] : String(Math.round(at)));
       mark.style.left = this.percent(at);
       return mark;
     }));
     return el("div", { className: "axis", "aria-hidden": "true" }, el("span", {}), lane, el("span", {}));
+  }
+
+  /** 0, the window, and round times that do not run into their labels. */
+  marks() {
+    const marks = [0, this.windowMs];
+    const needed = this.holder.clientWidth < 480 ? 0.4 : 0.24;
+    const step = [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100].map((times) => times * this.windowMs)
+      .find((one) => this.end / one <= 5) ?? this.end;
+    for (let at = step; at < this.end * 0.96; at += step) {
+      const far = (at - this.windowMs) / this.end;
+      if (far > needed || far < -0.12) marks.push(at);
+    }
+    return marks;
   }
 }

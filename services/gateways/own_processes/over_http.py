@@ -22,7 +22,7 @@ from services.gateways.own_processes.port import Accepted, Face, Happened, Page,
 
 CONNECT_S = 0.5
 ANSWER_S = 2.0
-FACE_S = 1.5
+FACE_S = 2.0
 # Each takes a quarter of a second before it is refused: a disk that is slow to sync is enough for a 503.
 TRIES = 4
 
@@ -121,29 +121,33 @@ class HttpOwnProcesses:
 
     async def look(self, url: str) -> Face:
         """See the port."""
-        try:
-            ready, metrics, release = await asyncio.gather(
-                self._client.get(f"{url}/readyz", timeout=FACE_S),
-                self._client.get(f"{url}/metrics", timeout=FACE_S),
-                self._release(url),
-            )
-        except httpx.HTTPError as error:
+        ready, metrics, release = await asyncio.gather(
+            self._asked(f"{url}/readyz"), self._asked(f"{url}/metrics"), self._release(url)
+        )
+        why = _why_not(ready)
+        if isinstance(ready, Unavailable):
+            # Another release may stand there when it is back.
             self._releases.pop(url, None)
-            return Face(False, str(_unreachable("it", error)), None, None, "it cannot be reached")
-        why = None if ready.status_code == httpx.codes.OK else _said(ready).detail or f"it answered {ready.status_code}"
-        if metrics.status_code != httpx.codes.OK:
-            said = _said(metrics).detail or "no metrics"
-            return Face(why is None, why, release, None, f"{metrics.status_code}: {said}")
+        if isinstance(metrics, Unavailable) or metrics.status_code != httpx.codes.OK:
+            return Face(why is None, why, release, None, _why_not(metrics))
         return Face(why is None, why, release, metrics.text)
 
     async def close(self) -> None:
         """Free the connections."""
         await self._client.aclose()
 
+    async def _asked(self, url: str) -> httpx.Response | Unavailable:
+        try:
+            return await self._client.get(url, timeout=httpx.Timeout(FACE_S, connect=CONNECT_S))
+        except httpx.HTTPError as error:
+            return _unreachable("it", error)
+
     async def _release(self, url: str) -> str | None:
         """A process tells it with its description, which is long: asked once, and again after it was away."""
         if url not in self._releases:
-            answer = await self._client.get(f"{url}/openapi.json", timeout=FACE_S)
+            answer = await self._asked(f"{url}/openapi.json")
+            if isinstance(answer, Unavailable):
+                return None
             try:
                 self._releases[url] = _Described.model_validate_json(answer.content).info.version
             except ValidationError:
@@ -167,6 +171,14 @@ def _unreachable(who: str, error: httpx.HTTPError) -> Unavailable:
     if isinstance(error, httpx.TimeoutException):
         return Unavailable(f"{who} did not answer in time")
     return Unavailable(f"{who} cannot be reached: {type(error).__name__}")
+
+
+def _why_not(answer: httpx.Response | Unavailable) -> str | None:
+    if isinstance(answer, Unavailable):
+        return str(answer)
+    if answer.status_code == httpx.codes.OK:
+        return None
+    return _said(answer).detail or f"it answered {answer.status_code}"
 
 
 def _said(answer: httpx.Response) -> _ErrorBody:
