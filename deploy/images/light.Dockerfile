@@ -1,4 +1,4 @@
-# trigger, history, precompute, retrieval and samples: the catalogue's readers, no torch.
+# trigger, history, precompute, retrieval, samples and console: the catalogue's readers, no torch.
 # Build from the repository's root: docker build -f deploy/images/light.Dockerfile -t rankgr-light .
 ARG BASE_IMAGE=python:3.11-slim
 

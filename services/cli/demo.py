@@ -7,7 +7,6 @@ import json
 import secrets
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
@@ -53,7 +52,7 @@ def demo(
     from model.bundle.prompt_side import read_prompt_side
     from services.local.demo import choose_users
     from services.local.embedded_servers import embedded_servers
-    from services.local.examples import write_examples
+    from services.local.examples import offer_examples
     from services.local.logs import log_quietly
     from services.local.prepare import prepare
     from services.local.stack import check_ports
@@ -66,36 +65,28 @@ def demo(
     _introduce(prepared)
     side = read_prompt_side(prepared.bundle)
     users = choose_users(prepared.data, side.prompt_format.history_level)
-    examples = write_examples(prepared, state)
+    offer_examples(prepared, state)
     with embedded_servers(state / "servers") as servers:
-        fresh = asyncio.run(_run(_Shown(prepared, side.catalog, users, examples), servers, once))
+        fresh = asyncio.run(_run(prepared, side.catalog, servers, users, once))
     if once and not fresh:
         sys.exit(1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """What there is to show, and to whom."""
-
-    prepared: Prepared
-    catalog: Catalog
-    users: Sequence[HeldOut]
-    examples: Path | None
-
-
-async def _run(what: _Shown, servers: EmbeddedServers, once: bool) -> bool:
+async def _run(
+    prepared: Prepared, catalog: Catalog, servers: EmbeddedServers, users: Sequence[HeldOut], once: bool
+) -> bool:
     from services.local.demo import visit
     from services.local.stack import run_stack
     from services.local.until_stopped import until_stopped
     from services.runtime.clock import SystemClock
 
     clock = SystemClock()
-    async with run_stack(what.prepared.bundle, servers, clock, note, examples=what.examples) as stack:
+    async with run_stack(prepared.bundle, servers, clock, note) as stack:
         # A fresh name: what an earlier demo left in the stream must not be taken for this one's.
-        visits = await visit(stack, what.users, clock, f"demo-{secrets.token_hex(3)}")
+        visits = await visit(stack, users, clock, f"demo-{secrets.token_hex(3)}")
         for one in visits:
-            _show(one, what.catalog)
-        _summarise(visits, what.prepared.manifest)
+            _show(one, catalog)
+        _summarise(visits, prepared.manifest)
         if not once:
             _invite(stack.urls, visits[0], clock.now_ms())
             await until_stopped(stack)

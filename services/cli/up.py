@@ -44,9 +44,8 @@ def up(
 
     check_preset(preset)
     log_quietly(log_level.value)
-    examples = None
     if bundle is None:
-        from services.local.examples import write_examples
+        from services.local.examples import offer_examples
         from services.local.prepare import prepare
         from services.local.stack import check_ports
 
@@ -54,7 +53,7 @@ def up(
         with progress(quiet=False) as shown:
             prepared = prepare(state, data, preset, shown)
         bundle = prepared.bundle
-        examples = write_examples(prepared, state)
+        offer_examples(prepared, state)
     manifest = read_manifest(bundle)
 
     def started(urls: dict[str, str]) -> None:
@@ -62,4 +61,4 @@ def up(
             people().print(f"{name:<12}{url}")
         people().print(f"serving model {manifest.model_version}; Ctrl-C stops all")
 
-    run_up(bundle, state, note, started, learn=learn, examples=examples)
+    run_up(bundle, state, note, started, learn=learn)

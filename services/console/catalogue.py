@@ -53,8 +53,9 @@ class FollowCatalogue:
             self.bundles.close()
 
     async def _follow(self) -> None:
-        while self.words.side is None and not await asyncio.to_thread(self.first):
-            await asyncio.sleep(AGAIN_S)
+        while self.words.side is None:
+            if not await asyncio.to_thread(self.first):
+                await asyncio.sleep(AGAIN_S)
         assert self.words.side is not None
         async with self.bundles.following(self._use, self.words.side.manifest, None).followed():
             await asyncio.Event().wait()

@@ -42,7 +42,7 @@ TIMES = RedisTimes(connect_s=0.5, answer_s=2.0, free_connection_s=1.0)
 
 
 def create(settings: ConsoleSettings) -> FastAPI:
-    """The app; it connects when it is first asked.  Raises BadBundle, BadKeyFile, BadRequest (a bad file of examples)."""
+    """The app; it connects when it is first asked.  Raises BadBundle, BadKeyFile, BadRequest for a file of examples."""
     clock, words, views = SystemClock(), Words(), Views(settings.views)
     access = access_by(settings.api_keys_file)
     bundles = open_bundles(settings, f"{NAME}-{settings.port}", Channel.LATEST, PROMPT_FILES)

@@ -1,4 +1,4 @@
-"""The page's own files: HTML, one style sheet, ES modules.  Read once; open to everybody, for the page asks for the key."""
+"""The page's own files: HTML, one style sheet, ES modules.  Read once; open to all, for the page asks for the key."""
 
 from __future__ import annotations
 

@@ -53,9 +53,7 @@ def item(item_id: ItemId, words: Words) -> Json:
 def history(past: Sequence[PastInteraction], most: int, words: Words) -> Json:
     """Newest first."""
     newest = list(past)[::-1][:most]
-    rows = [
-        {**item(one.item_id, words), "behavior": one.behavior.value, "timestamp": one.timestamp} for one in newest
-    ]
+    rows = [{**item(one.item_id, words), "behavior": one.behavior.value, "timestamp": one.timestamp} for one in newest]
     return {"events": len(past), "items": rows}
 
 

@@ -124,9 +124,9 @@ async def _live(app: FastAPI, parts: SystemParts) -> Events:
     until_s = parts.clock.monotonic_s() + parts.view_s
     while parts.clock.monotonic_s() < until_s and not _ending(app):
         yield "system", shown.system(await parts.look())
-        next_s = parts.clock.monotonic_s() + LOOK_EVERY_S
-        while parts.clock.monotonic_s() < next_s and not _ending(app):
-            await asyncio.sleep(STEP_S)
+        for _ in range(round(LOOK_EVERY_S / STEP_S)):
+            if not _ending(app):
+                await asyncio.sleep(STEP_S)
     # A page that is still open asks again.
     yield "end", {}
 

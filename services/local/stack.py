@@ -69,13 +69,11 @@ async def run_stack(
     say: Callable[[str], None],
     *,
     learns_in: str = "",
-    examples: Path | None = None,
     ready_within_s: float = READY_WITHIN_S,
 ) -> AsyncIterator[LocalStack]:
     """Everything up and ready inside the block; leaving it drains and ends everything but the servers.
 
     learns_in: the bundle store that a trainer publishes to and the rest follows; empty: nothing is learnt.
-    examples: users that the console offers.
     Raises BadBundle; Unavailable when something is not ready in time; SystemExit with one line for a port in use.
     """
     given = {**servers.given(), "bundle": bundle, "state": servers.state}
@@ -89,7 +87,7 @@ async def run_stack(
     urls |= {site.name: _url(site.host, site.port) for site in hosted}
     told = {**_kept_files(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
     told |= {"RANKGR_BUNDLE_STORE": learns_in} if learns_in else {}
-    told |= _console_s(urls, examples)
+    told |= _console_s(urls)
     async with AsyncExitStack() as ending:
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
@@ -162,14 +160,14 @@ def _kept_files(state: Path) -> dict[str, str]:
     return {variable: str(file) for variable, file in files.items() if not os.environ.get(variable)}
 
 
-def _console_s(urls: Mapping[str, str], examples: Path | None) -> dict[str, str]:
+def _console_s(urls: Mapping[str, str]) -> dict[str, str]:
     """Where the console finds the others."""
     variables = variables_of(ConsoleSettings)
     own = {name: urls[name] for name in ("trigger", "retrieval", "engine")}
     others = [f"{name}={url}" for name, url in urls.items() if name not in own and name != "console"]
     told = {variables[f"{name}_url"]: url for name, url in own.items()}
     told[variables["processes"]] = ",".join(others)
-    return told | ({variables["examples"]: str(examples)} if examples else {})
+    return told
 
 
 def _url(host: str, port: int) -> str:

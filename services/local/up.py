@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from services.bundles.promote import PromoteBundle
@@ -20,14 +19,6 @@ from services.runtime.settings import BundleStoreSettings, read_settings
 KEPT = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _More:
-    """What not every stack has: a store to learn in (empty: none), users to offer."""
-
-    store: str
-    examples: Path | None
-
-
 def run_up(
     bundle: Path,
     state: Path,
@@ -35,16 +26,14 @@ def run_up(
     started: Callable[[dict[str, str]], None],
     *,
     learn: bool = False,
-    examples: Path | None = None,
 ) -> None:
     """Serve `bundle` until Ctrl-C or SIGTERM; `started` is told where each process answers.
 
-    learn: a trainer learns from what happens, and what it publishes is served.
-    examples: users that the console offers.  Raises BundleStoreDown, BadBundle.
+    learn: a trainer learns from what happens, and what it publishes is served.  Raises BundleStoreDown, BadBundle.
     """
     with embedded_servers(state / "servers") as servers:
         store = _store_with(bundle, state) if learn else ""
-        asyncio.run(_serve(bundle, servers, say, started, _More(store, examples)))
+        asyncio.run(_serve(bundle, servers, say, started, store))
 
 
 def _store_with(bundle: Path, state: Path) -> str:
@@ -61,9 +50,8 @@ async def _serve(
     servers: EmbeddedServers,
     say: Callable[[str], None],
     started: Callable[[dict[str, str]], None],
-    more: _More,
+    store: str,
 ) -> None:
-    running = run_stack(bundle, servers, SystemClock(), say, learns_in=more.store, examples=more.examples)
-    async with running as stack:
+    async with run_stack(bundle, servers, SystemClock(), say, learns_in=store) as stack:
         started(stack.urls)
         await until_stopped(stack)

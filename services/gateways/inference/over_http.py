@@ -24,7 +24,13 @@ from contracts.errors import (
     RankGRError,
     UnknownToken,
 )
-from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_answer, read_explanation
+from services.gateways.inference.packed import (
+    PROMPT_TYPE,
+    RECOMMENDATION_TYPE,
+    pack_prompt,
+    read_answer,
+    read_explanation,
+)
 from services.gateways.inference.port import CATALOG_HEADER, EngineAnswer, EngineRequest, Explanation
 from services.runtime.tracing import HEADER, traceparent
 

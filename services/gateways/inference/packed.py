@@ -241,9 +241,7 @@ def read_explanation(data: bytes) -> Explanation:
         raise ValueError("packed answer without level scores")
     each = Struct(f"<{columns.levels}f")
     rows = zip(each.iter_unpack(columns.iap_logprob), each.iter_unpack(columns.rsp_logscore), strict=True)
-    levels = tuple(
-        tuple(LevelScores(_known(iap), _known(rsp)) for iap, rsp in zip(*row, strict=True)) for row in rows
-    )
+    levels = tuple(tuple(LevelScores(_known(iap), _known(rsp)) for iap, rsp in zip(*row, strict=True)) for row in rows)
     return Explanation(_answer_in(columns), levels)
 
 

@@ -115,9 +115,7 @@ class HttpOwnProcesses:
             raise _unreachable("retrieval", error) from error
         told = _read(_PageBody, "retrieval", answer)
         items = tuple(Shown(ItemId(one.item_id), one.score, one.sid) for one in told.items)
-        return Page(
-            told.outcome, told.request_id, told.model_version, told.catalog_version, told.generated_at, items
-        )
+        return Page(told.outcome, told.request_id, told.model_version, told.catalog_version, told.generated_at, items)
 
     async def look(self, url: str) -> Face:
         """See the port."""

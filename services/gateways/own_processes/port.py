@@ -1,4 +1,4 @@
-"""What the console asks of the stack's own processes: the routes of trigger and retrieval, and the face of any of them."""
+"""What the console asks of the stack's own processes: trigger's and retrieval's routes, and the face of any of them."""
 
 from __future__ import annotations
 

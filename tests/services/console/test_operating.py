@@ -117,7 +117,12 @@ async def test_dead_letters_are_shown_without_what_is_in_them_and_replayed_once(
 ) -> None:
     stream = RedisEventStream.connect(redis_url, SystemClock())
     letter = DeadLetter(
-        topic=Topic.SAMPLES, group="trainer", key="ann", payload="secret", reason="BadMessage: no sample", attempts=3,
+        topic=Topic.SAMPLES,
+        group="trainer",
+        key="ann",
+        payload="secret",
+        reason="BadMessage: no sample",
+        attempts=3,
         buried_at=7,
     )
     await stream.publish(Topic.DEAD_LETTERS, "ann", letter.model_dump_json().encode())
@@ -177,7 +182,9 @@ async def test_each_route_wants_its_scope_and_the_page_none(micro_bundle: Path, 
             for scope, header in keys.items():
                 status = (await world.client.post(path, json=body, headers=header)).status_code
                 assert (status == 403) == (scope is not Scope.ADMIN), (path, scope)
-        assert (await world.client.post("/api/triggers", json={"user_id": "a"}, headers=keys[Scope.ADMIN])).status_code == 403
+        assert (
+            await world.client.post("/api/triggers", json={"user_id": "a"}, headers=keys[Scope.ADMIN])
+        ).status_code == 403
 
 
 async def test_behind_keys_the_console_shows_its_own_to_the_others(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -99,9 +100,8 @@ async def test_an_example_s_past_is_shown_before_and_told_with_its_first_trigger
     micro_bundle: Path, redis_url: str, items: list[int], tmp_path: Path
 ) -> None:
     file = tmp_path / "examples.json"
-    file.write_text(
-        f'{{"users": [{{"user_id": "eve", "recent": [{{"item_id": {items[3]}, "behavior": "click", "timestamp": 7}}]}}]}}'
-    )
+    recent = [{"item_id": items[3], "behavior": "click", "timestamp": 7}]
+    file.write_text(json.dumps({"users": [{"user_id": "eve", "recent": recent}]}))
     async with running(micro_bundle, redis_url, {"examples": file}) as world:
         assert (await world.get("/api/session"))["examples"] == ["eve"]
         before = await world.get("/api/history", user_id="eve")
@@ -153,9 +153,7 @@ async def test_a_view_that_is_open_ends_with_the_process(micro_bundle: Path, red
     assert (await watching)[-1] == "end"
 
 
-async def test_only_so_many_views_are_open_at_once(
-    micro_bundle: Path, redis_url: str, eventually: Eventually
-) -> None:
+async def test_only_so_many_views_are_open_at_once(micro_bundle: Path, redis_url: str, eventually: Eventually) -> None:
     async with running(micro_bundle, redis_url, {"views": 1}, names=("console",)) as world:
         async with world.client.stream("GET", "/api/system/live") as first:
             assert first.status_code == 200
