@@ -87,10 +87,10 @@ class LookAtSystem:
             at_ms=self.clock.now_ms(),
             processes=tuple(_process(name, self.urls[name], face, measures[name]) for name, face in faces.items()),
             lags=tuple(lags),
-            answers=retrieval and retrieval.by("rankgr_retrieval_answers_total", "outcome"),
-            masking=retrieval and retrieval.by("rankgr_retrieval_masking_total", "result"),
-            triggers=precompute and precompute.by("rankgr_precompute_triggers_total", "outcome"),
-            engine=engine and _engine(engine),
+            answers=_sums(retrieval, "rankgr_retrieval_answers_total", "outcome"),
+            masking=_sums(retrieval, "rankgr_retrieval_masking_total", "result"),
+            triggers=_sums(precompute, "rankgr_precompute_triggers_total", "outcome"),
+            engine=None if engine is None else _engine(engine),
         )
 
 
@@ -99,6 +99,10 @@ def _measured(face: Face) -> Measures | None:
         return None if face.metrics is None else Measures.read(face.metrics)
     except ValueError:
         return None
+
+
+def _sums(measured: Measures | None, name: str, label: str) -> dict[str, float] | None:
+    return None if measured is None else measured.by(name, label)
 
 
 def _process(name: str, url: str, face: Face, measured: Measures | None) -> ProcessNow:

@@ -14,35 +14,37 @@ from playwright.async_api import Page, expect
 from tests.journeys.browser import CHROMIUM, chromium, page_in
 
 HERE = Path(__file__).parents[2] / "docs" / "console"
-TRIES = 8
 
 
-async def _ready_list(page: Page) -> None:
-    """Trigger until a list was ready in its window: what a machine does that is not busy with other things."""
-    for _ in range(TRIES):
-        await page.get_by_role("button", name="Trigger").click()
-        await expect(page.locator("#summary")).to_contain_text("Ready")
-        await expect(page.get_by_role("group", name="Order of the list")).to_be_enabled()
-        if "before" in await page.locator("#summary").inner_text():
-            return
+async def _triggered(page: Page) -> bool:
+    """Trigger, and wait until all is told; whether the list was ready in its window."""
+    await page.get_by_role("button", name="Trigger").click()
+    await expect(page.locator("#summary")).to_contain_text("Ready")
+    await expect(page.get_by_role("radio", name="without RSP")).to_be_enabled()
+    return "before" in await page.locator("#summary").inner_text()
 
 
 async def _request(page: Page, url: str) -> None:
     await page.goto(url)
-    await page.locator("#example-list button").nth(2).click()
-    await expect(page.locator("#past li").first).to_be_visible()
-    await _ready_list(page)
-    for name, place in (("Click", 5), ("Click", 7), ("Buy", 7)):
-        await page.get_by_role("button", name=f"{name}:").nth(place).click()
-        await expect(page.get_by_role("button", name=f"{name} again:").first).to_be_visible()
-    await _ready_list(page)
+    examples = page.locator("#example-list button")
+    await expect(examples.first).to_be_visible()
+    for number in range(await examples.count()):
+        await examples.nth(number).click()
+        await expect(page.locator("#past li").first).to_be_visible()
+        await _triggered(page)
+        for name, place in (("Click", 5), ("Click", 7), ("Buy", 7)):
+            await page.get_by_role("button", name=f"{name}:").nth(place).click()
+            await expect(page.get_by_role("button", name=f"{name} again:").first).to_be_visible()
+        # A machine that is busy with other things is late now and then: the next user, then.
+        if await _triggered(page):
+            break
     await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
 
 
 async def pictures(url: str, directory: Path) -> None:
     """Four files: a request on a wide screen and on a phone, its list there, the system page."""
     async with chromium() as browser:
-        wide, _ = await page_in(browser, width=1360, height=900, dark=False)
+        wide, _ = await page_in(browser, width=1360, height=1000, dark=False)
         await _request(wide, url)
         await wide.screenshot(path=directory / "request.png")
         phone, _ = await page_in(browser, width=360, height=780, dark=True)

@@ -106,7 +106,7 @@ async def triggered(page: Page, outcome: str) -> None:
     await page.get_by_role("button", name="Trigger").click()
     await expect(page.locator("#outcome")).to_have_text(outcome)
     if outcome == "fresh":
-        await expect(page.get_by_role("group", name="Order of the list")).to_be_enabled()
+        await expect(page.get_by_role("radio", name="without RSP")).to_be_enabled()
 
 
 async def violations(page: Page) -> list[str]:

@@ -20,7 +20,8 @@ export function moved(rank, before, item) {
 
 /** Rows: {item_id, title, sid, score, levels, other}; `done`: item -> what was done with it on this page. */
 export function listTable({ rows, before, other, done, act }) {
-  const levels = Math.max(0, ...rows.map((row) => row.levels?.length ?? 0));
+  // As many as a semantic id has codes: the columns stand before their numbers come.
+  const levels = Math.max(0, ...rows.map((row) => row.sid?.length ?? 0));
   const columns = [
     { name: "Rank", className: "rank" },
     { name: "Moved", className: "move" },

@@ -64,6 +64,7 @@ async function trigger() {
   }
   Object.assign(state, { request: null, explained: null, ready: null });
   byId("outcome").hidden = true;
+  byId("order").disabled = true;
   byId("summary").textContent = "Triggering.";
   fill(byId("life-notes"));
   state.timeline.reset();
