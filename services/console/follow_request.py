@@ -20,8 +20,9 @@ from services.gateways.event_stream.port import EventStream
 from services.gateways.own_processes.port import Page, RetrievalProcess
 from services.runtime.clock import Clock
 
-LOOK_EVERY_S = 0.02
-LOOK_AT = 100
+# A list comes within moments or late: looks are short and close at first, then fewer, and further back.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.5
+LOOK_AT_FIRST, LOOK_AT = 20, 100
 WITHIN_S = 10.0
 WAIT_MS = 3000
 
@@ -99,15 +100,17 @@ class FollowRequest:
 
     async def _computed(self, asked: Followed) -> Told:
         until_s = self.clock.monotonic_s() + self.within_s
-        mark = asked.request_id.encode()
+        mark, pause_s, most = asked.request_id.encode(), FIRST_PAUSE_S, LOOK_AT_FIRST
         try:
             while self.clock.monotonic_s() < until_s:
-                for payload in reversed(await self.stream.newest(Topic.CANDIDATES, LOOK_AT)):
+                for payload in reversed(await self.stream.newest(Topic.CANDIDATES, most)):
                     # Most are somebody else's, and long: only what may be ours is parsed.
                     if mark in payload and (event := _event_in(payload)) is not None and _is_of(event, asked):
                         ready_ms = max(0, event.generated_at - event.triggered_at)
                         return Computed(event.stages_ms, ready_ms, len(event.item_ids), event.model_version)
-                await asyncio.sleep(LOOK_EVERY_S)
+                await asyncio.sleep(pause_s)
+                pause_s = min(1.5 * pause_s, LONGEST_PAUSE_S)
+                most = LOOK_AT if pause_s > 5 * FIRST_PAUSE_S else most
         except RankGRError as error:
             return NotSeen("computed", str(error))
         return NotSeen("computed", f"no list was computed for it within {self.within_s:.0f} s")

@@ -129,7 +129,7 @@ def _app(name: str, bundle: Path, redis_url: str, urls: Mapping[str, str], told:
                 "processes": others,
                 **told,
             }
-            return console_main.create(ConsoleSettings(**given))
+            return console_main.create(_of(ConsoleSettings, {}, **given))
 
 
 def _of(kind: Any, keys: Mapping[str, Any], **given: Any) -> Any:  # noqa: ANN401 - any settings class
