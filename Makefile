@@ -11,9 +11,10 @@ TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 DATA ?=
 ONCE ?=
 ARGS ?=
+URL ?= http://127.0.0.1:8100
 
-.PHONY: help setup setup-dev setup-vllm demo test test-heavy test-vllm check format bench-engine bench-online load results
-.PHONY: images locks sbom compose-test
+.PHONY: help setup setup-dev setup-vllm setup-browser demo test test-heavy test-vllm check format bench-engine bench-online load results
+.PHONY: console-pictures images locks sbom compose-test
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  \1\t/' | expand -t 16
 
@@ -48,6 +49,9 @@ $(VENV)/.vllm: $(VENV)/.dev
 setup: $(VENV)/.local ## fill .venv with what the stack needs
 setup-dev: $(VENV)/.dev ## the same, with the tools for tests and checks
 setup-vllm: $(VENV)/.vllm ## the same, with vLLM's CPU build
+
+setup-browser: ## chromium for the console's tests (Debian or Ubuntu, as root)
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
 
 demo: $(VENV)/.local ## build a small bundle, start the stack, show recommendations (ONCE=1, DATA=DIR)
 	@$(BIN)/rankgr demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)")
@@ -136,6 +140,9 @@ sbom: ## what is installed in each image (IMAGES=...), as CycloneDX, in var/sbom
 
 compose-test: $(VENV)/.dev ## docker-compose.yml for real: build, use, kill, tear down (ARGS="--profile small"); needs an engine
 	@$(BIN)/python -m tests.deploy.compose.run $(ARGS)
+
+console-pictures: $(VENV)/.dev ## docs/console/*.png of a running console (URL=http://127.0.0.1:8100)
+	$(BIN)/python -m tests.journeys.console_pictures $(URL)
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .

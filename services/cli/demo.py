@@ -52,6 +52,7 @@ def demo(
     from model.bundle.prompt_side import read_prompt_side
     from services.local.demo import choose_users
     from services.local.embedded_servers import embedded_servers
+    from services.local.examples import offer_examples
     from services.local.logs import log_quietly
     from services.local.prepare import prepare
     from services.local.stack import check_ports
@@ -64,6 +65,7 @@ def demo(
     _introduce(prepared)
     side = read_prompt_side(prepared.bundle)
     users = choose_users(prepared.data, side.prompt_format.history_level)
+    offer_examples(prepared, state)
     with embedded_servers(state / "servers") as servers:
         fresh = asyncio.run(_run(prepared, side.catalog, servers, users, once))
     if once and not fresh:

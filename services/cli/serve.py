@@ -21,6 +21,7 @@ class Process(StrEnum):
     RETRIEVAL = "retrieval"
     SAMPLES = "samples"
     TRAINER = "trainer"
+    CONSOLE = "console"
 
 
 class ModelHost(StrEnum):

@@ -45,12 +45,15 @@ def up(
     check_preset(preset)
     log_quietly(log_level.value)
     if bundle is None:
+        from services.local.examples import offer_examples
         from services.local.prepare import prepare
         from services.local.stack import check_ports
 
         check_ports(learns=learn)
         with progress(quiet=False) as shown:
-            bundle = prepare(state, data, preset, shown).bundle
+            prepared = prepare(state, data, preset, shown)
+        bundle = prepared.bundle
+        offer_examples(prepared, state)
     manifest = read_manifest(bundle)
 
     def started(urls: dict[str, str]) -> None:

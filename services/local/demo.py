@@ -61,13 +61,13 @@ class Visit:
     ready_after_ms: float | None
 
 
-def choose_users(data: DataSet, history_level: Level) -> list[HeldOut]:
+def choose_users(data: DataSet, history_level: Level, users: int = USERS) -> list[HeldOut]:
     """A few held-out users with something to go by, spread over the data.  Raises BadDataSet where there is none."""
     everybody = list(held_out(data, Split.TEST, history_level))
-    users = [user for user in everybody if len(user.items) >= 5] or everybody
-    if not users:
+    found = [user for user in everybody if len(user.items) >= 5] or everybody
+    if not found:
         raise BadDataSet(f"{data.name}: no user has a test request with a history before it")
-    return users[:: max(1, len(users) // USERS)][:USERS]
+    return found[:: max(1, len(found) // users)][:users]
 
 
 async def visit(stack: LocalStack, users: Sequence[HeldOut], clock: Clock, run: str) -> list[Visit]:
@@ -96,7 +96,7 @@ async def _visit(
     computed: _Computed,
     clock: Clock,
 ) -> Visit:
-    history = _history(user)
+    history = history_of(user)
     body = {
         "user_id": user.user,
         "request_id": request_id,
@@ -143,7 +143,7 @@ async def _told(client: httpx.AsyncClient, url: str, body: object) -> None:
     answer.raise_for_status()
 
 
-def _history(user: HeldOut) -> tuple[Past, ...]:
+def history_of(user: HeldOut) -> tuple[Past, ...]:
     """The newest things the user did; where the log has no clock, its positions count as seconds."""
     newest = slice(max(0, len(user.items) - min(HISTORY, MAX_RECENT)), None)
     rows = zip(

@@ -1,4 +1,4 @@
-"""The stack in one command: four light children, and here, in this process, engine and precompute.
+"""The stack in one command: five light children, and here, in this process, engine and precompute.
 
 Those two share one copy of the weights, and no HTTP between them.  The event stream and the stores are embedded.
 A stack that learns has one more child, with a second copy of the weights, and follows what that publishes.
@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from model.bundle.prompt_side import PromptSide
 from model.bundle.read import Bundle, read_bundle
+from services.console.settings import ConsoleSettings
 from services.engine.main import create as create_engine
 from services.engine.settings import EngineSettings
 from services.gateways.inference.in_process import InProcessInferenceEngine
@@ -42,6 +43,7 @@ LIGHT: dict[str, type[ProcessSettings]] = {
     "history": HistorySettings,
     "retrieval": RetrievalSettings,
     "samples": SamplesSettings,
+    "console": ConsoleSettings,
 }
 LEARNING: dict[str, type[ProcessSettings]] = {"trainer": TrainerSettings}
 
@@ -86,6 +88,7 @@ async def run_stack(
         urls |= {site.name: _url(site.host, site.port) for site in hosted}
         told = {**_kept_files(servers.state), **servers.told(), "RANKGR_BUNDLE": str(bundle)}
         told |= {"RANKGR_BUNDLE_STORE": learns_in} if learns_in else {}
+        told |= _console_s(urls)
         stop = asyncio.Event()
         serving = asyncio.ensure_future(serve(hosted, stop=stop))
         ending.push_async_callback(_drain, stop, serving)
@@ -158,6 +161,16 @@ def _kept_files(state: Path) -> dict[str, str]:
         variables_of(TrainerSettings)["state"]: state / "trainer",
     }
     return {variable: str(file) for variable, file in files.items() if not os.environ.get(variable)}
+
+
+def _console_s(urls: Mapping[str, str]) -> dict[str, str]:
+    """Where the console finds the others."""
+    variables = variables_of(ConsoleSettings)
+    own = {name: urls[name] for name in ("trigger", "retrieval", "engine")}
+    others = [f"{name}={url}" for name, url in urls.items() if name not in own and name != "console"]
+    told = {variables[f"{name}_url"]: url for name, url in own.items()}
+    told[variables["processes"]] = ",".join(others)
+    return told
 
 
 def _url(host: str, port: int) -> str:

@@ -30,12 +30,14 @@ _SHARED: Mapping[str, frozenset[Scope]] = {
 class Door:
     """Who may ask one process for what: a path named in `paths` needs one of those scopes, any other one of `scopes`.
 
-    Paths that no route takes need a key too: they tell strangers nothing.
+    Paths that no route takes need a key too: they tell strangers nothing.  `open`: paths that need none, as a page that
+    asks for the key.
     """
 
     access: Access
     scopes: frozenset[Scope]
     paths: Mapping[str, frozenset[Scope]]
+    open: frozenset[str] = OPEN
 
     @classmethod
     def of(cls, access: Access, scope: Scope, paths: Mapping[str, Scope] | None = None) -> Door:
@@ -53,7 +55,7 @@ class Gate:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Pass the request on if it may."""
-        if scope["type"] == "http" and scope["path"] not in OPEN:
+        if scope["type"] == "http" and scope["path"] not in self._door.open:
             wanted = self._door.paths.get(scope["path"], self._door.scopes)
             try:
                 scope[CALLER] = self._door.access.admit(scope["headers"], wanted)

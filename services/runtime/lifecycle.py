@@ -181,14 +181,19 @@ class _Draining:
     hurry: asyncio.Event
 
     async def run(self, bound: Sequence[tuple[Site, socket.socket]], servers: Sequence[_Server]) -> None:
-        for server, (site, _listener) in zip(servers, bound, strict=True):
-            if isinstance(site.app, FastAPI):
-                site.app.state.draining = True
+        _tell_draining(bound)
+        for server in servers:
             server.send_away()
         _log.info("draining", extra={"seconds": self.seconds})
         with suppress(TimeoutError):
             async with asyncio.timeout(self.seconds):
                 await self.hurry.wait()
+
+
+def _tell_draining(bound: Sequence[tuple[Site, socket.socket]]) -> None:
+    for site, _listener in bound:
+        if isinstance(site.app, FastAPI):
+            site.app.state.draining = True
 
 
 async def _serve_bound(
@@ -210,6 +215,8 @@ async def _serve_bound(
         if draining is not None and stopping.done() and not any(one.done() for one in running):
             await draining.run(bound, servers)
     finally:
+        # Answers that go on for minutes end by it: the server waits for them.
+        _tell_draining(bound)
         for server in servers:
             server.should_exit = True
         outcomes = await asyncio.gather(*running, return_exceptions=True)

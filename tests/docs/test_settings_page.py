@@ -45,7 +45,8 @@ def rows() -> dict[str, str]:
 def test_all_processes_are_walked() -> None:
     prefixes = {str(kind.model_config.get("env_prefix")) for kind in settings_classes()}
     assert prefixes >= {
-        f"RANKGR_{name}_" for name in ("TRIGGER", "HISTORY", "PRECOMPUTE", "ENGINE", "RETRIEVAL", "SAMPLES", "TRAINER")
+        f"RANKGR_{name}_"
+        for name in ("TRIGGER", "HISTORY", "PRECOMPUTE", "ENGINE", "RETRIEVAL", "SAMPLES", "TRAINER", "CONSOLE")
     }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples")
+PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples", "console")
 STOP_WITHIN_S = 30
 # Ends at once, and a busy machine is not taken for a store that is down.
 CALM = {"RANKGR_DRAIN_S": "0", "RANKGR_RETRIEVAL_STORE_TIMEOUT_MS": "1000"}

@@ -60,7 +60,7 @@ async def test_from_a_trigger_to_a_paged_list_and_to_ctrl_c(
     assert len(set(whole)) == len(whole)
 
     below = descendants(up.process.pid)
-    assert sum("services.cli serve" in command for command in below.values()) == 4
+    assert sum("services.cli serve" in command for command in below.values()) == 5
     assert up.end(signal.SIGINT) == 0
     assert [pid for pid in below if is_alive(pid)] == []
     assert up.complaints() == []

@@ -35,6 +35,7 @@ def test_the_three_packages_come_from_this_distribution(tmp_path: Path) -> None:
         ("trigger", "torch model numpy pyarrow redis opentelemetry.sdk kafka httpx rich"),
         ("history", "torch model numpy pyarrow"),
         ("precompute", "torch sklearn transformers"),
+        ("console", "torch sklearn transformers kafka"),
         ("samples", "torch numpy pyarrow kafka httpx"),
     ],
 )

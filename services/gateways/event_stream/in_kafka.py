@@ -76,10 +76,14 @@ class KafkaEventStream:
         except TimeoutError as error:
             raise down(self._place, error) from error
 
-    async def dead_letters(self, most: int) -> list[bytes]:
+    async def newest(self, topic: str, most: int) -> list[bytes]:
         """See the port."""
         with failing_as_stream_down(self._place):
-            return await asyncio.to_thread(newest_messages, self._place, self._place.named(Topic.DEAD_LETTERS), most)
+            return await asyncio.to_thread(newest_messages, self._place, self._place.named(topic), most)
+
+    async def dead_letters(self, most: int) -> list[bytes]:
+        """See the port."""
+        return await self.newest(Topic.DEAD_LETTERS, most)
 
     async def close(self) -> None:
         """See the port."""

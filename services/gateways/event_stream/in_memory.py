@@ -72,10 +72,14 @@ class MemoryEventStream:
     async def ping(self) -> None:
         """Always usable."""
 
+    async def newest(self, topic: str, most: int) -> list[bytes]:
+        """See the port."""
+        found = [payload for _key, payload, _published_at in self._log(topic).messages.values()]
+        return found[max(0, len(found) - most) :]
+
     async def dead_letters(self, most: int) -> list[bytes]:
         """See the port."""
-        letters = [payload for _key, payload, _published_at in self._log(Topic.DEAD_LETTERS).messages.values()]
-        return letters[max(0, len(letters) - most) :]
+        return await self.newest(Topic.DEAD_LETTERS, most)
 
     async def close(self) -> None:
         """Nothing to free."""

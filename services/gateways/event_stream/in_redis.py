@@ -114,13 +114,17 @@ class RedisEventStream:
 
     async def dead_letters(self, most: int) -> list[bytes]:
         """See the port."""
+        return await self.newest(Topic.DEAD_LETTERS, most)
+
+    async def newest(self, topic: str, most: int) -> list[bytes]:
+        """See the port."""
         from services.gateways.redis_link.clients import connect_redis
         from services.gateways.redis_link.failing import failing_as
 
         # Not over the shared connection: so large an answer would be late there, and end it.
         with failing_as(StreamDown, self._url):
             async with connect_redis(self._url, self._times) as redis:
-                entries: Any = await redis.xrevrange(stream_key(Topic.DEAD_LETTERS), count=most)
+                entries: Any = await redis.xrevrange(stream_key(topic), count=most)
         return [fields[b"payload"] for _number, fields in reversed(entries or [])]
 
     async def close(self) -> None:

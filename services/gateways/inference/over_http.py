@@ -5,7 +5,7 @@ Main of precompute builds one per replica.  Retries nothing: `replicas` asks oth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -24,8 +24,14 @@ from contracts.errors import (
     RankGRError,
     UnknownToken,
 )
-from services.gateways.inference.packed import PROMPT_TYPE, RECOMMENDATION_TYPE, pack_prompt, read_answer
-from services.gateways.inference.port import CATALOG_HEADER, EngineAnswer, EngineRequest
+from services.gateways.inference.packed import (
+    PROMPT_TYPE,
+    RECOMMENDATION_TYPE,
+    pack_prompt,
+    read_answer,
+    read_explanation,
+)
+from services.gateways.inference.port import CATALOG_HEADER, EngineAnswer, EngineRequest, Explanation
 from services.runtime.tracing import HEADER, traceparent
 
 # For the way there and back, on top of the deadline that the engine itself keeps.
@@ -34,6 +40,7 @@ _REFUSALS: dict[str, type[RankGRError]] = {
     kind.__name__: kind for kind in (BadRequest, PromptTooLong, UnknownToken, NothingToRecommend)
 }
 Refused = TypeVar("Refused", bound=RankGRError)
+Answered = TypeVar("Answered", EngineAnswer, Explanation)
 _HEADERS = {"content-type": PROMPT_TYPE, "accept": RECOMMENDATION_TYPE}
 
 
@@ -76,13 +83,20 @@ class HttpInferenceEngine:
 
     async def recommend(self, request: EngineRequest) -> EngineAnswer:
         """See the port."""
+        return _read(await self._ask(request, level_scores=False), read_answer)
+
+    async def explain(self, request: EngineRequest) -> Explanation:
+        """See ExplainingEngine."""
+        return _read(await self._ask(request, level_scores=True), read_explanation)
+
+    async def _ask(self, request: EngineRequest, *, level_scores: bool) -> bytes:
         timeout_s = self._timeout_s
         if request.deadline_ms is not None:
             timeout_s = request.deadline_ms / 1000 + _WAY_S
         try:
             response = await self._client.post(
                 "/recommend",
-                content=pack_prompt(request, level_scores=False),
+                content=pack_prompt(request, level_scores=level_scores),
                 headers=_HEADERS if (here := traceparent()) is None else {**_HEADERS, HEADER: here},
                 timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, self._connect_s)),
             )
@@ -90,10 +104,7 @@ class HttpInferenceEngine:
             raise _unreachable(error) from error
         if response.status_code != 200:
             raise _refusal(response)
-        try:
-            return read_answer(response.content)
-        except ValueError as error:
-            raise EngineDown("the engine's answer is not one: is that address the engine's?") from error
+        return response.content
 
     async def ping(self) -> None:
         """See the port."""
@@ -111,6 +122,13 @@ class HttpInferenceEngine:
     @property
     def _connect_s(self) -> float:
         return self._client.timeout.connect or self._timeout_s
+
+
+def _read(content: bytes, read: Callable[[bytes], Answered]) -> Answered:
+    try:
+        return read(content)
+    except ValueError as error:
+        raise EngineDown("the engine's answer is not one: is that address the engine's?") from error
 
 
 def _unreachable(error: httpx.HTTPError) -> EngineDown:

@@ -47,13 +47,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from struct import Struct, error, unpack_from
 from typing import Literal, TypeVar
 
 from contracts.candidate_set import Candidate
 from contracts.errors import BadRequest
 from contracts.ids import ItemId, UserId
-from services.gateways.inference.port import EngineAnswer, EngineRequest, LambdaScope
+from services.gateways.inference.port import EngineAnswer, EngineRequest, Explanation, LambdaScope, LevelScores
 
 PROMPT_TYPE = "application/vnd.rankgr.prompt"
 RECOMMENDATION_TYPE = "application/vnd.rankgr.recommendation"
@@ -230,13 +231,32 @@ def read_columns(data: bytes) -> AnswerColumns:
 
 def read_answer(data: bytes) -> EngineAnswer:
     """The answer without its level scores.  ValueError for bytes of another layout."""
+    return _answer_in(read_columns(data))
+
+
+def read_explanation(data: bytes) -> Explanation:
+    """The answer with its level scores.  ValueError for bytes of another layout, or without these scores."""
     columns = read_columns(data)
+    if columns.iap_logprob is None or columns.rsp_logscore is None:
+        raise ValueError("packed answer without level scores")
+    each = Struct(f"<{columns.levels}f")
+    rows = zip(each.iter_unpack(columns.iap_logprob), each.iter_unpack(columns.rsp_logscore), strict=True)
+    levels = tuple(tuple(LevelScores(_known(iap), _known(rsp)) for iap, rsp in zip(*row, strict=True)) for row in rows)
+    return Explanation(_answer_in(columns), levels)
+
+
+def _answer_in(columns: AnswerColumns) -> EngineAnswer:
     items = len(columns)
     item_ids = unpack_from(f"<{items}q", columns.item_id)
     scores = unpack_from(f"<{items}f", columns.score)
     codes = Struct(f"<{columns.levels}{'H' if columns.code_bytes == 2 else 'I'}").iter_unpack(columns.codes)
     candidates = tuple(map(Candidate, map(ItemId, item_ids), scores, codes))
     return EngineAnswer(columns.model_version, columns.catalog_version, candidates, columns.timings_ms, columns.counts)
+
+
+def _known(score: float) -> float | None:
+    """NaN is what a host writes that does not know a level apart."""
+    return None if isnan(score) else score
 
 
 def _numbers(excluded: int, tokens: int, beams: int, lambdas: int) -> Struct:

@@ -73,3 +73,31 @@ class InferenceEngine(Protocol):
     async def close(self) -> None:
         """Free the connections."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LevelScores:
+    """What one level thought of an item's code: log p of IAP and log s of RSP; None: not known apart."""
+
+    iap_logprob: float | None
+    rsp_logscore: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """An answer with what every level thought of each item: `levels[k]` belongs to `answer.items[k]`."""
+
+    answer: EngineAnswer
+    levels: tuple[tuple[LevelScores, ...], ...]
+
+
+class ExplainingEngine(Protocol):
+    """The engine as people ask it who want to know why.  Raises as InferenceEngine does."""
+
+    async def explain(self, request: EngineRequest) -> Explanation:
+        """The best items for this prompt, with every level's scores."""
+        ...
+
+    async def close(self) -> None:
+        """Free the connections."""
+        ...

@@ -1,4 +1,4 @@
-"""The newest messages of a topic, read without joining any group: for people who look at dead letters."""
+"""The newest messages of a topic, read without joining any group: for people who look."""
 
 from __future__ import annotations
 

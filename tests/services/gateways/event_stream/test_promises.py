@@ -235,6 +235,17 @@ async def test_dead_letters_are_the_newest_oldest_first(stream: EventStream, con
     assert letters == ["1", "2", "3"]
 
 
+async def test_the_newest_of_a_topic_are_seen_without_a_group_and_stay_for_those_who_are_in_one(
+    stream: EventStream, consumer: EventConsumer
+) -> None:
+    assert await stream.newest("triggers", 3) == []
+    for number in range(4):
+        await stream.publish("triggers", "u", b"%d" % number)
+    assert await stream.newest("triggers", 3) == [b"1", b"2", b"3"]
+    assert await stream.newest("triggers", 9) == [b"0", b"1", b"2", b"3"]
+    assert len(await drain(consumer, 4)) == 4
+
+
 async def test_lag_counts_what_is_not_acknowledged(stream: EventStream, consumer: EventConsumer) -> None:
     assert await consumer.lag() == 0
     for _ in range(3):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,10 @@ from services.gateways.inference.packed import (
     pack_prompt,
     read_answer,
     read_columns,
+    read_explanation,
     read_prompt,
 )
-from services.gateways.inference.port import EngineAnswer, EngineRequest
+from services.gateways.inference.port import EngineAnswer, EngineRequest, Explanation, LevelScores
 
 WORD = st.integers(0, 2**32 - 1)
 WIDTHS = st.none() | st.lists(WORD, min_size=1, max_size=8).map(tuple)
@@ -157,3 +159,30 @@ def test_a_damaged_answer_is_a_value_error_or_an_answer(cut: int, byte: int) -> 
     data[at] = byte
     with suppress(ValueError):
         assert isinstance(read_answer(bytes(data)), EngineAnswer)
+
+
+def test_an_explanation_is_the_answer_with_what_each_level_thought() -> None:
+    nan = float("nan")
+    columns = AnswerColumns(
+        model_version="m",
+        catalog_version="c",
+        timings_ms={},
+        counts={},
+        levels=2,
+        code_bytes=2,
+        item_id=struct.pack("<2q", 7, 8),
+        score=struct.pack("<2f", -0.5, -1.5),
+        codes=struct.pack("<4H", 1, 2, 3, 4),
+        iap_logprob=struct.pack("<4f", -1, -2, -3, -4),
+        rsp_logscore=struct.pack("<4f", -0.5, nan, -0.25, nan),
+    )
+    items = (Candidate(ItemId(7), -0.5, (1, 2)), Candidate(ItemId(8), -1.5, (3, 4)))
+    assert read_explanation(pack_answer(columns)) == Explanation(
+        EngineAnswer("m", "c", items),
+        (
+            (LevelScores(-1, -0.5), LevelScores(-2, None)),
+            (LevelScores(-3, -0.25), LevelScores(-4, None)),
+        ),
+    )
+    with pytest.raises(ValueError, match="without level scores"):
+        read_explanation(pack_answer(replace(columns, iap_logprob=None, rsp_logscore=None)))
