@@ -1,4 +1,4 @@
-"""The stack in one command: five light children, and here, in this process, engine and precompute.
+"""The stack in one command: six light children, and here, in this process, engine and precompute.
 
 Those two share one copy of the weights, and no HTTP between them.  The event stream and the stores are embedded.
 A stack that learns has one more child, with a second copy of the weights, and follows what that publishes.
