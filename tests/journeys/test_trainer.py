@@ -161,10 +161,9 @@ def kafka() -> Iterator[TansuBroker]:
 async def test_on_kafka_it_learns_and_publishes_and_goes_on_after_a_kill_in_the_middle(
     start: Start, tmp_path: Path, kafka: TansuBroker, eventually: Eventually
 ) -> None:
-    ground, stream, trainer = Ground(tmp_path, kafka.told()), kafka.stream(), None
+    ground, stream = Ground(tmp_path, kafka.told()), kafka.stream()
 
-    async def taken_in(wanted: int) -> bool:
-        assert trainer is not None
+    async def taken_in(trainer: Started, wanted: int) -> bool:
         assert trainer.process.poll() is None, trainer.err[-2000:]
         found = ground.kept()
         return found is not None and found.intake.counts["taken"] >= wanted
@@ -173,24 +172,24 @@ async def test_on_kafka_it_learns_and_publishes_and_goes_on_after_a_kill_in_the_
         return len(ground.store.moves(Channel.LATEST)) > 1
 
     await tell(stream, 0, 60)
-    trainer = start(ground.told(), "serve", "trainer")
+    first: Started = start(ground.told(), "serve", "trainer")
     await eventually(published, WITHIN_S)
-    await eventually(lambda: taken_in(1), WITHIN_S)
+    await eventually(lambda: taken_in(first, 1), WITHIN_S)
     await tell(stream, 60, 90)
     # Somewhere in learning from them, or before, or in the next publication.
-    await eventually(lambda: taken_in(random.Random(5).randint(60, 90)), WITHIN_S)
-    trainer.end(signal.SIGKILL)
+    await eventually(lambda: taken_in(first, 75), WITHIN_S)
+    first.end(signal.SIGKILL)
     assert ground.is_whole()
     before = len(ground.store.moves(Channel.LATEST))
     await tell(stream, 90, 120)
-    trainer = start(ground.told(), "serve", "trainer")
-    await eventually(lambda: taken_in(120), WITHIN_S)
+    second: Started = start(ground.told(), "serve", "trainer")
+    await eventually(lambda: taken_in(second, 120), WITHIN_S)
 
     async def published_again() -> bool:
         return len(ground.store.moves(Channel.LATEST)) > before
 
     await eventually(published_again, WITHIN_S)
-    assert trainer.end() == 0
+    assert second.end() == 0
     found = ground.kept()
     assert found is not None
     assert found.intake.counts["taken"] == learnt_and_waiting(found) == 120
