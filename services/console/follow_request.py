@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from contracts.errors import RankGRError
 from contracts.ids import RequestId, UserId
 from contracts.messages import CandidatesComputed, Topic
 from services.console.explain_list import Explained, ExplainList
+from services.console.patience import patiently
 from services.gateways.event_stream.port import EventStream
 from services.gateways.own_processes.port import Page, RetrievalProcess
 from services.runtime.clock import Clock
@@ -103,7 +105,8 @@ class FollowRequest:
         mark, pause_s, most = asked.request_id.encode(), FIRST_PAUSE_S, LOOK_AT_FIRST
         try:
             while self.clock.monotonic_s() < until_s:
-                for payload in reversed(await self.stream.newest(Topic.CANDIDATES, most)):
+                look = partial(self.stream.newest, Topic.CANDIDATES, most)
+                for payload in reversed(await patiently(look)):
                     # Most are somebody else's, and long: only what may be ours is parsed.
                     if mark in payload and (event := _event_in(payload)) is not None and _is_of(event, asked):
                         ready_ms = max(0, event.generated_at - event.triggered_at)

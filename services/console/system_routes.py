@@ -18,6 +18,7 @@ from services.bundles.roll_back import RollBack
 from services.console import shown
 from services.console.bodies import HiddenBody, PromoteBody, ReplayBody, RollbackBody
 from services.console.look_at_system import LookAtSystem
+from services.console.patience import patiently
 from services.console.stored_bundles import bundles_now
 from services.console.views import Events, Views
 from services.console.words import Words
@@ -94,7 +95,7 @@ def _add_bundles(app: FastAPI, parts: SystemParts) -> None:
 def _add_letters(app: FastAPI, parts: SystemParts) -> None:
     @app.get("/api/dead-letters", summary="The newest dead letters")
     async def dead_letters() -> dict[str, object]:
-        return shown.letters(_letters_in(await parts.stream.dead_letters(LETTERS_SHOWN)))
+        return shown.letters(_letters_in(await patiently(lambda: parts.stream.dead_letters(LETTERS_SHOWN))))
 
     @app.post("/api/dead-letters/replay", summary="Send dead letters back, each once")
     async def replay_letters(body: ReplayBody, request: Request) -> dict[str, object]:
