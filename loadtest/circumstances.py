@@ -40,17 +40,23 @@ class Circumstances:
 
 def circumstances(scenario: str, command: str) -> Circumstances:
     """As they are now."""
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
     machine = f"{os.cpu_count()} cores, {_processor()}, Python {platform.python_version()}, locust {version('locust')}"
-    return Circumstances(
-        scenario, datetime.now(UTC).isoformat(timespec="minutes"), commit, machine, command, load_average()
-    )
+    began = datetime.now(UTC).isoformat(timespec="minutes")
+    return Circumstances(scenario, began, _commit(), machine, command, load_average())
 
 
 def load_average() -> str:
     """Over 1, 5 and 15 minutes."""
     return " ".join(f"{average:.1f}" for average in os.getloadavg())
+
+
+def _commit() -> str:
+    """Unknown where there is no git, as in an image, or no repository."""
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    except OSError:
+        return "unknown"
 
 
 def _processor() -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -89,17 +90,25 @@ class Report:
         return environment.get_template(TEMPLATE).render(report=self, pictures=pictures)
 
     def write(self, out: Path) -> list[Path]:
-        """report.md, report.html and the figures into `out`; which files were written.  Raises OSError."""
-        # Imported here: matplotlib takes a second, and most runs want no figures.
-        from loadtest.figures import draw
+        """report.md, report.html and the figures into `out`; which files were written.  Raises OSError.
 
+        Without matplotlib there are no figures.
+        """
         out.mkdir(parents=True, exist_ok=True)
-        figures = draw(windows(self.run), self.episode)
+        figures = self._figures()
         texts = {f"{name}.svg": svg for name, svg in figures.items()}
         texts |= {"report.md": self.markdown(list(figures)), "report.html": self.html(figures)}
         for name, text in texts.items():
             (out / name).write_text(text)
         return [out / name for name in texts]
+
+    def _figures(self) -> dict[str, str]:
+        if find_spec("matplotlib") is None:
+            return {}
+        # Imported here: matplotlib takes a second, and most runs want no figures.
+        from loadtest.figures import draw
+
+        return draw(windows(self.run), self.episode)
 
 
 def _line(name: str, row: Measured) -> str:
