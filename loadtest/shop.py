@@ -76,7 +76,7 @@ class ShopUser(FastHttpUser):
         """The query of a page."""
         return {"request_id": request_id, "limit": str(PAGE), "wait_ms": str(self.wait_ms)}
 
-    def look(self, user_id: str, asked: dict[str, str], name: str, seen: tuple[int, ...] = ()) -> Page:
+    def look(self, user_id: str, asked: dict[str, str], name: str, before: Page = NO_PAGE) -> Page:
         """A page of a user's list; what is no page, or repeats what was shown, counts as a failure."""
         url = f"{self.retrieval_url}/retrieve/{user_id}"
         began_s = time.perf_counter()
@@ -91,7 +91,7 @@ class ShopUser(FastHttpUser):
                 self._count(name, took_ms, response, Result.FAILED, _status(response))
             elif page is NO_PAGE:
                 self._count(name, took_ms, response, Result.FAILED, "not a page of a list")
-            elif len({*page.items, *seen}) != len(page.items) + len(seen):
+            elif page.repeats(before):
                 self._count(name, took_ms, response, Result.FAILED, f"an item was shown twice ({page.outcome})")
             else:
                 self._count(name, took_ms, response, Result.OK)
