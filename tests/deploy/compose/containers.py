@@ -139,7 +139,7 @@ class Stack:
         return Said(done.returncode, done.stdout)
 
 
-def wait_for(look: Callable[[], Seen], within_s: float, instead: Callable[[], object] | None = None) -> Seen:
+def wait_for(look: Callable[[], Seen | None], within_s: float, instead: Callable[[], object] | None = None) -> Seen:
     """What `look` sees, once that is something.  Raises NotInTime with what `instead` says."""
     until_s = time.monotonic() + within_s
     while not (seen := look()):

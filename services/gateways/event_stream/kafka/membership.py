@@ -66,7 +66,10 @@ class GroupTimes:
 
 
 class Membership:
-    """One stay in a group, from joining to leaving.  All calls raise kafka-python's errors."""
+    """One stay in a group, from joining to leaving.
+
+    All calls raise kafka-python's errors, and ConnectionError when it is over.
+    """
 
     def __init__(self, topic: str, consumer: KafkaConsumer) -> None:
         self._topic = topic
@@ -118,7 +121,11 @@ class Membership:
             self._calls.shutdown(wait=False)
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)
+        except RuntimeError as error:
+            # The stay is over: one call ended it while another one was under way.
+            raise ConnectionError("the connection's thread has ended") from error
 
     def _poll(self, paused: bool) -> Polled:
         mine = self._consumer.assignment()
