@@ -80,6 +80,12 @@ class Stack:
         )
         return [self.inspect(one) for one in found.text.split()]
 
+    def left(self) -> list[str]:
+        """Containers, volumes and networks of this project, running or not."""
+        mine = ("--quiet", "--filter", f"label=com.docker.compose.project={self.project}")
+        asked = (self.docker(*words, *mine) for words in (("ps", "--all"), ("volume", "ls"), ("network", "ls")))
+        return [one for said in asked for one in said.text.split()]
+
     def inspect(self, container: str) -> Container:
         """Raises NotInTime where there is none of that id."""
         said = self.docker("inspect", container)

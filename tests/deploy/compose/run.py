@@ -25,6 +25,7 @@ from tests.deploy.compose.containers import ROOT, NotInTime, Stack, wait_for
 from tests.deploy.compose.kills import Kills
 from tests.deploy.compose.shop import Page, Shop, requests
 from tests.deploy.compose.transcript import Transcript
+from tests.deploy.compose.watchers import Watchers
 
 ENGINES = {"vllm-cpu": "engine", "small": "engine-small", "gpu": "engine-gpu"}
 ONE_SHOT = ("topics", "bundle", "engine-ready")
@@ -52,6 +53,7 @@ class Trial:
 
     stack: Stack
     shop: Shop
+    watchers: Watchers
     transcript: Transcript
     without: frozenset[str]
     broker_forgets: bool
@@ -73,6 +75,7 @@ class Trial:
         self._up()
         self._rights()
         self._journey()
+        self.watchers(self.without)
         helper = self.stack.containers("trigger")[0].image
         kill = Kills(self.stack, self.shop, self.transcript, helper, self.broker_forgets, requests("after"))
         kill(self.lasting)
@@ -191,6 +194,9 @@ def run(
         bool,
         typer.Option("--broker-forgets", help="A broker without a disk: make its topics again when it was killed."),
     ] = False,
+    project: Annotated[str, typer.Option(help="The stack's name: several runs beside one another need several.")] = (
+        "rankgr-compose-test"
+    ),
     out: Annotated[Path, typer.Option(help="The transcript.")] = Path("var/compose.md"),
 ) -> None:
     """Try the whole stack of docker-compose.yml on the container engine that DOCKER_HOST names."""
@@ -199,11 +205,17 @@ def run(
     words = tuple(compose.split()) or found_compose()
     ports = {f"{name}_PORT": free_port() for name in ("TRIGGER", "RETRIEVAL", "CONSOLE", "PROMETHEUS", "GRAFANA")}
     variables = {**QUICK, **{name: str(port) for name, port in ports.items()}}
-    stack = Stack(words, "rankgr-compose-test", profile, variables)
+    stack = Stack(words, project, profile, variables)
+    if stack.left():
+        # Another run's, which this one would kill and take down; or what an interrupted one left.
+        down = " ".join((*words, "--project-name", project, "--profile", profile, "down --volumes"))
+        raise typer.BadParameter(f"there is a stack of that name: {down}", param_hint="--project")
     shop = Shop(f"http://127.0.0.1:{ports['TRIGGER_PORT']}", f"http://127.0.0.1:{ports['RETRIEVAL_PORT']}")
     transcript = Transcript(["# docker-compose.yml, run for real", ""])
     transcript.say(circumstances(stack))
-    trial = Trial(stack, shop, transcript, frozenset(without or ()), broker_forgets)
+    console, prometheus = (f"http://127.0.0.1:{ports[name]}" for name in ("CONSOLE_PORT", "PROMETHEUS_PORT"))
+    watchers = Watchers(console, prometheus, transcript, precomputes=2)
+    trial = Trial(stack, shop, watchers, transcript, frozenset(without or ()), broker_forgets)
     try:
         trial(build)
     except NotInTime as error:
@@ -211,10 +223,8 @@ def run(
     finally:
         transcript.section("Down")
         said = stack.run("down", "--volumes", "--remove-orphans", within_s=300.0)
-        left = stack.docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={stack.project}")
-        left_volumes = stack.docker("volume", "ls", "--quiet", "--filter", f"name={stack.project}")
-        nothing = not left.text.strip() and not left_volumes.text.strip()
-        transcript.check("nothing is left behind", said.code == 0 and nothing, "" if nothing else left.text)
+        left = stack.left()
+        transcript.check("nothing is left behind", said.code == 0 and not left, " ".join(left))
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(transcript.text)
     typer.echo(f"{out}: {len(transcript.failures)} failed")

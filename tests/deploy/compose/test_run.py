@@ -14,6 +14,7 @@ from tests.deploy.compose.containers import ROOT, NotInTime, Stack, wait_for
 from tests.deploy.compose.run import ENGINES, ONE_SHOT, OURS, QUICK, THEIRS, found_compose, run
 from tests.deploy.compose.shop import Shop, pulse
 from tests.deploy.compose.transcript import Transcript
+from tests.deploy.compose.watchers import PROCESSES, jobs_of_the_file
 
 
 def test_every_service_of_the_file_is_tried() -> None:
@@ -62,6 +63,10 @@ def test_the_pulse_counts_answers_that_were_no_list(free_port: int) -> None:
         wait_for(lambda: told.answers["status 0"] > 2, 20.0)
     shop.client.close()
     assert told.lost == told.answers.total()
+
+
+def test_a_watcher_waits_for_every_job_that_prometheus_is_told() -> None:
+    assert jobs_of_the_file() == {*PROCESSES, "console", "prometheus"}
 
 
 @pytest.mark.containers
