@@ -16,6 +16,16 @@ class Page:
     next_cursor: str | None
     age_ms: int | None = None
 
+    def repeats(self, before: Page) -> bool:
+        """Whether an item is shown twice, on this page or on this and the one before.
+
+        Where the store went down in between, the next page is the popular list's first, which is another list: it says
+        so (`fallback`), and may name what was shown.
+        """
+        another_list = self.outcome == "fallback" and before.outcome != "fallback"
+        seen = () if another_list else before.items
+        return len({*self.items, *seen}) != len(self.items) + len(seen)
+
     def masking(self, took_ms: float) -> str:
         """Whether the asked request's list was `ready` when it was asked for, was `waited` for, or is `late`.
 

@@ -43,7 +43,7 @@ class PageViews(ShopUser):
         shown = page.items
         if page.next_cursor and shopper.wants_more():
             asked = {**self.asks_for(request_id), "cursor": page.next_cursor}
-            shown = shown + self.look(shopper.user_id, asked, "retrieve next page", seen=shown).items
+            shown = shown + self.look(shopper.user_id, asked, "retrieve next page", before=page).items
         self.interact(shopper.react(shown, request_id, now_ms()))
 
     def _next_shopper(self) -> Shopper:

@@ -47,6 +47,7 @@ class ShopUser(FastHttpUser):
         self.trigger_url: str = options.trigger_url.rstrip("/")
         self.retrieval_url: str = options.retrieval_url.rstrip("/")
         self.run_name: str = options.run_name
+        # Locust adds to the headers that it is given: each request gets its own copy.
         self.key_header = read_settings(ClientSettings).key_header
         self.shop_front = self.look("nobody", {"limit": str(SHOP_FRONT)}, "retrieve popular").items
 
@@ -75,11 +76,13 @@ class ShopUser(FastHttpUser):
         """The query of a page."""
         return {"request_id": request_id, "limit": str(PAGE), "wait_ms": str(self.wait_ms)}
 
-    def look(self, user_id: str, asked: dict[str, str], name: str, seen: tuple[int, ...] = ()) -> Page:
+    def look(self, user_id: str, asked: dict[str, str], name: str, before: Page = NO_PAGE) -> Page:
         """A page of a user's list; what is no page, or repeats what was shown, counts as a failure."""
         url = f"{self.retrieval_url}/retrieve/{user_id}"
         began_s = time.perf_counter()
-        with self.client.get(url, params=asked, headers=self.key_header, name=name, catch_response=True) as response:
+        with self.client.get(
+            url, params=asked, headers={**self.key_header}, name=name, catch_response=True
+        ) as response:
             took_ms = (time.perf_counter() - began_s) * 1000
             page = read_page(_body(response)) if response.status_code == HTTPStatus.OK else NO_PAGE
             if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -88,7 +91,7 @@ class ShopUser(FastHttpUser):
                 self._count(name, took_ms, response, Result.FAILED, _status(response))
             elif page is NO_PAGE:
                 self._count(name, took_ms, response, Result.FAILED, "not a page of a list")
-            elif len({*page.items, *seen}) != len(page.items) + len(seen):
+            elif page.repeats(before):
                 self._count(name, took_ms, response, Result.FAILED, f"an item was shown twice ({page.outcome})")
             else:
                 self._count(name, took_ms, response, Result.OK)
@@ -97,7 +100,7 @@ class ShopUser(FastHttpUser):
     def _tell(self, name: str, body: dict[str, object]) -> bool:
         url = f"{self.trigger_url}/{name}"
         began_s = time.perf_counter()
-        with self.client.post(url, json=body, headers=self.key_header, name=name, catch_response=True) as response:
+        with self.client.post(url, json=body, headers={**self.key_header}, name=name, catch_response=True) as response:
             took_ms = (time.perf_counter() - began_s) * 1000
             if response.status_code in COME_AGAIN:
                 self._count(name, took_ms, response, Result.REFUSED)

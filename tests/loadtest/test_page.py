@@ -29,6 +29,16 @@ def test_anything_else_is_no_page(body: object) -> None:
     assert read_page(body) is NO_PAGE
 
 
+def test_an_item_that_is_shown_twice_is_found_and_another_list_may_name_it_again() -> None:
+    first = Page("fresh", (1, 2, 3), "more")
+    assert not Page("fresh", (4, 5), None).repeats(first)
+    assert Page("fresh", (4, 1), None).repeats(first)
+    assert Page("stale", (4, 4), None).repeats(NO_PAGE)
+    assert not Page("fallback", (1, 4), None).repeats(first)
+    assert Page("fallback", (4, 4), None).repeats(first)
+    assert Page("fallback", (1, 4), None).repeats(Page("fallback", (1, 2), "more"))
+
+
 @pytest.mark.parametrize(
     ("outcome", "age_ms", "took_ms", "masking"),
     [
