@@ -57,10 +57,15 @@ class BadInput:
         volume = f"{self.stack.project}_refused"
         self.stack.docker("volume", "create", volume)
         try:
-            for service, place in (("samples", "/state"), ("trainer", "/state"), ("bundle", "/bundles")):
-                # A directory of the image that is root's: a new volume takes its owner from there.
-                said = self._once(service, "--volume", f"{volume}:{place}:ro")
-                self.one_line(f"{service}, a volume that cannot be written", said, place)
+            for service in ("samples", "trainer"):
+                said = self._once(service, "--volume", f"{volume}:/state:ro")
+                self.one_line(f"{service}, a volume that cannot be written", said, "/state")
+            # By the engine itself: old compose leaves the volume of a one-shot's last container in its place.
+            (bundle,) = self.stack.containers("bundle")
+            words = ("run", "--rm", "--read-only", "--volume", f"{volume}:/bundles:ro", "--entrypoint", "/bin/sh")
+            said = self.stack.docker(*words, bundle.image, "/opt/first_bundle.sh")
+            self.transcript.show(f"docker run --volume {volume}:/bundles:ro bundle", said.text)
+            self.one_line("bundle, a volume that cannot be written", said, "/bundles")
         finally:
             self.stack.docker("volume", "rm", "--force", volume)
 
@@ -113,4 +118,5 @@ def port_in_use(stack: Stack, transcript: Transcript) -> None:
 def own_lines(text: str) -> list[str]:
     """What a container said, without compose's own lines and without what is logged as JSON."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    return [line for line in lines if not line.startswith(NOISE) and not line.startswith("{")]
+    # A number by itself is old compose's: the exit code.
+    return [line for line in lines if not line.startswith(NOISE) and not line.startswith("{") and not line.isdigit()]
