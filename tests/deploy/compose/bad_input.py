@@ -118,5 +118,5 @@ def port_in_use(stack: Stack, transcript: Transcript) -> None:
 def own_lines(text: str) -> list[str]:
     """What a container said, without compose's own lines and without what is logged as JSON."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    # A number by itself is old compose's: the exit code.
-    return [line for line in lines if not line.startswith(NOISE) and not line.startswith("{") and not line.isdigit()]
+    # docker-compose 1.29 on newer Pythons says the exit code, too.
+    return [line for line in lines if not line.startswith((*NOISE, "{")) and not line.isdigit()]

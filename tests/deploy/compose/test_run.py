@@ -28,7 +28,8 @@ def test_what_makes_a_run_quick_are_variables_of_the_file() -> None:
 
 def test_a_container_s_own_lines_are_told_from_compose_s_and_from_its_log() -> None:
     said = (
-        "Creating x_trigger_run ... done\n Container x Started\n\nrankgr: unknown settings: A\n" + '{"level": "info"}\n'
+        "Creating x_trigger_run ... done\n Container x Started\n\nrankgr: unknown settings: A\n"
+        + '{"level": "info"}\n1\n'
     )
     assert own_lines(said) == ["rankgr: unknown settings: A"]
 
