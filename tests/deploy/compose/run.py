@@ -220,6 +220,8 @@ def run(
         trial(build)
     except NotInTime as error:
         transcript.check("the run came to its end", False, error)
+        for name in trial.lasting:
+            transcript.show(f"compose logs {name}", stack.run("logs", "--no-color", "--tail", "6", name).text)
     finally:
         transcript.section("Down")
         said = stack.run("down", "--volumes", "--remove-orphans", within_s=300.0)
