@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.deploy.compose.containers import Said, Stack, wait_for
 from tests.deploy.compose.transcript import Transcript
 
 # What compose itself says around a command that it runs.
 NOISE = ("Creating ", "Starting ", "Container ", "Network ", "Volume ", "time=", " Container", "WARNING", "Pulling ")
+# Whose volume is taken away, and where each writes.
+REFUSED = {"samples": "/state", "trainer": "/state", "bundle": "/bundles"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +60,16 @@ class BadInput:
         self.one_line("neither keys nor leave to do without", said, "RANKGR_API_KEYS_FILE")
 
     def _a_volume_that_cannot_be_written(self) -> None:
+        """By a second compose file: of `run --volume` and a service's own volume docker-compose 1.29 takes either."""
         volume = f"{self.stack.project}_refused"
         self.stack.docker("volume", "create", volume)
         try:
-            for service in ("samples", "trainer"):
-                said = self._once(service, "--volume", f"{volume}:/state:ro")
-                self.one_line(f"{service}, a volume that cannot be written", said, "/state")
-            # By the engine itself: old compose leaves the volume of a one-shot's last container in its place.
-            (bundle,) = self.stack.containers("bundle")
-            words = ("run", "--rm", "--read-only", "--volume", f"{volume}:/bundles:ro", "--entrypoint", "/bin/sh")
-            said = self.stack.docker(*words, bundle.image, "/opt/first_bundle.sh")
-            self.transcript.show(f"docker run --volume {volume}:/bundles:ro bundle", said.text)
-            self.one_line("bundle, a volume that cannot be written", said, "/bundles")
+            with TemporaryDirectory() as directory:
+                file = Path(directory) / "refused.yml"
+                file.write_text(refused_volumes(volume))
+                for service, place in REFUSED.items():
+                    said = self._once(service, COMPOSE_FILE=f"docker-compose.yml{os.pathsep}{file}")
+                    self.one_line(f"{service}, a volume that cannot be written", said, place)
         finally:
             self.stack.docker("volume", "rm", "--force", volume)
 
@@ -113,6 +117,12 @@ def port_in_use(stack: Stack, transcript: Transcript) -> None:
     transcript.show(f"RETRIEVAL_PORT={port} compose up retrieval", "\n".join(lines[-1:]) or said.text)
     transcript.check("a port in use: it is said, and nothing starts", said.code != 0 and bool(lines))
     stack.run("rm", "--force", "--stop", "retrieval")
+
+
+def refused_volumes(volume: str) -> str:
+    """A compose file that puts an empty volume, not to be written, in the place of the one that a service writes."""
+    services = {service: {"volumes": [f"refused:{place}:ro"]} for service, place in REFUSED.items()}
+    return json.dumps({"services": services, "volumes": {"refused": {"external": True, "name": volume}}})
 
 
 def own_lines(text: str) -> list[str]:

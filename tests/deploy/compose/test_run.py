@@ -9,7 +9,7 @@ import pytest
 import typer
 import yaml
 
-from tests.deploy.compose.bad_input import own_lines
+from tests.deploy.compose.bad_input import REFUSED, own_lines, refused_volumes
 from tests.deploy.compose.containers import ROOT, NotInTime, Stack, wait_for
 from tests.deploy.compose.run import ENGINES, ONE_SHOT, OURS, QUICK, THEIRS, found_compose, run
 from tests.deploy.compose.shop import Shop, pulse
@@ -32,6 +32,15 @@ def test_a_container_s_own_lines_are_told_from_compose_s_and_from_its_log() -> N
         + '{"level": "info"}\n1\n'
     )
     assert own_lines(said) == ["rankgr: unknown settings: A"]
+
+
+def test_the_volumes_that_are_refused_are_those_that_the_services_write() -> None:
+    file = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    refused = yaml.safe_load(refused_volumes("v"))
+    assert refused["volumes"] == {"refused": {"external": True, "name": "v"}}
+    for service, place in REFUSED.items():
+        assert refused["services"][service]["volumes"] == [f"refused:{place}:ro"]
+        assert any(volume.endswith(f":{place}") for volume in file["services"][service]["volumes"])
 
 
 def test_what_does_not_hold_is_in_the_transcript_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
