@@ -15,6 +15,8 @@
 {{- if eq .name "engine" }}
 {{- $_ := set $told "RANKGR_ENGINE_MODEL_HOST" $values.engine.host }}
 {{- if and $values.engine.gpu.enabled (eq $values.engine.host "torch") }}{{ $_ := set $told "RANKGR_ENGINE_DEVICE" "cuda" }}{{ end -}}
+{{- /* Longer than a vLLM takes to start beside the one that serves. */ -}}
+{{- if eq $values.engine.host "vllm" }}{{ $_ := set $told "RANKGR_ENGINE_TURN_S" "300" }}{{ end -}}
 {{- end -}}
 {{- if eq .name "samples" }}
 {{- $_ := set $told "RANKGR_SAMPLES_STATE" "/state/samples.sqlite" }}

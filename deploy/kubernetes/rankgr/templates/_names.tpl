@@ -27,6 +27,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- $kind := "light" -}}
 {{- if eq .name "engine" -}}{{- $kind = ternary "vllm" "engine" (eq .root.Values.engine.host "vllm") -}}{{- end -}}
 {{- if eq .name "trainer" -}}{{- $kind = "trainer" -}}{{- end -}}
+{{- /* The others' PyTorch is a CPU build: whoever asks for a GPU takes the image whose PyTorch knows CUDA. */ -}}
+{{- if has .name (list "engine" "trainer") -}}{{- if (index .root.Values .name).gpu.enabled -}}{{- $kind = "vllm" -}}{{- end -}}{{- end -}}
 {{- $image := index $images $kind -}}
 {{- printf "%s:%s" $image.repository (default .root.Chart.AppVersion $image.tag) -}}
 {{- end }}
