@@ -90,8 +90,9 @@ class PromoteBody(Body):
 
 
 class RollbackBody(Body):
-    """`withdraw`: the canary is taken back instead."""
+    """`to`: the version that was confirmed, where one was shown.  `withdraw`: the canary is taken back instead."""
 
+    to: str | None = Field(default=None, max_length=64)
     withdraw: bool = Field(default=False, strict=True)
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from contracts.errors import NoSuchBundle, Unavailable
+from contracts.errors import BadBundle, NoSuchBundle, Unavailable
 from model.bundle.prompt_side import PromptSide, read_prompt_side
 from services.bundles.opened import OpenedBundles
 from services.console.words import Words
@@ -48,17 +48,25 @@ class FollowCatalogue:
             yield
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # However it ended: what is open has to be closed.
+            await asyncio.gather(task, return_exceptions=True)
             self.bundles.close()
 
     async def _follow(self) -> None:
         while self.words.side is None:
-            if not await asyncio.to_thread(self.first):
+            if not await self._first_of_a_late_store():
                 await asyncio.sleep(AGAIN_S)
         assert self.words.side is not None
         async with self.bundles.following(self._use, self.words.side.manifest, None).followed():
             await asyncio.Event().wait()
+
+    async def _first_of_a_late_store(self) -> bool:
+        """What a store shows that was away may be bad, too: said like an outage, and tried again."""
+        try:
+            return await asyncio.to_thread(self.first)
+        except (BadBundle, OSError) as error:
+            self.words.why = str(error)
+            return False
 
     async def _use(self, directory: Path) -> None:
         self.words.use(await asyncio.to_thread(read_side, directory))

@@ -116,7 +116,7 @@ class FollowRequest:
                 most = LOOK_AT if pause_s > 5 * FIRST_PAUSE_S else most
         except RankGRError as error:
             return NotSeen("computed", str(error))
-        return NotSeen("computed", f"no list was computed for it within {self.within_s:.0f} s")
+        return NotSeen("computed", f"its list was not seen among the newest within {self.within_s:.0f} s")
 
     async def _retrieved(self, asked: Followed) -> Told:
         left_ms = asked.accepted_at + self.window_ms - self.clock.now_ms()

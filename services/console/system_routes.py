@@ -87,7 +87,7 @@ def _add_bundles(app: FastAPI, parts: SystemParts) -> None:
     async def rollback(body: RollbackBody, request: Request) -> dict[str, object]:
         by = _by(request)
         back = RollBack(store(), parts.clock, by)
-        done = await asyncio.to_thread(back.withdraw if body.withdraw else back)
+        done = await asyncio.to_thread(back.withdraw) if body.withdraw else await asyncio.to_thread(back, body.to)
         log.warning("bundle rolled back by hand", extra={"bundle": done.to, "channel": done.channel.value, "by": by})
         return {"channel": done.channel.value, "was": done.was, "version": done.to}
 

@@ -47,7 +47,7 @@ async function bundles() {
     text: `Everybody goes back to ${now.previous}, the version before. Every process swaps by itself.`,
     confirm: "Roll back",
     danger: true,
-  }, "/api/bundles/rollback", {}, (done) => `${done.channel} is ${done.version} again.`);
+  }, "/api/bundles/rollback", { to: now.previous }, (done) => `${done.channel} is ${done.version} again.`);
   const rows = now.bundles.map((one) => [
     el("code", {}, one.version),
     el("code", {}, one.model_version),

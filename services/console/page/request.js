@@ -70,12 +70,14 @@ async function trigger() {
   state.timeline.reset();
   try {
     const accepted = await post("/api/triggers", { user_id: user, scene, recent: state.told });
+    // Meanwhile another user was picked, or triggered again: this answer is no longer the page's.
+    if (following.signal.aborted) return;
     state.request = accepted.request_id;
     state.timeline.begin();
     byId("summary").textContent = "Accepted: the list is being computed beside the request.";
     await listen("/api/life", { user_id: user, scene, limit: SHOWN, ...accepted }, following.signal, heard);
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError" || following.signal.aborted) return;
     if (!(error instanceof Refused)) throw error;
     byId("summary").textContent = error.message;
   } finally {
@@ -91,7 +93,7 @@ function heard(name, told) {
   }
   if (name === "retrieved") {
     state.timeline.retrievedAt(told.asked_ms, told.took_ms);
-    state.list = told;
+    state.list = { ...told, shownFor: state.request };
     showOutcome(told);
     showList();
   }
@@ -100,7 +102,7 @@ function heard(name, told) {
     showList();
   }
   if (name === "not_seen") note(`${{ computed: "Stages", retrieved: "List", explained: "Scores" }[told.part]}: ${told.why}`);
-  if (state.list && state.request) summarise();
+  if (state.list && state.list.shownFor === state.request) summarise();
 }
 
 function showOutcome(told) {
@@ -170,7 +172,7 @@ function noteOf(list, explained) {
 async function act(item, behavior, position) {
   const { user } = state;
   try {
-    const body = { user_id: user, item_id: item, behavior, request_id: state.request, position };
+    const body = { user_id: user, item_id: item, behavior, request_id: state.list.shownFor, position };
     const { timestamp } = await post("/api/interactions", body);
     if (user !== state.user) return;
     // Told again with the next trigger, as a shop would: the history may not have it yet.

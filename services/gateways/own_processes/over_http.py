@@ -136,7 +136,11 @@ class HttpOwnProcesses:
 
     async def _asked(self, url: str) -> httpx.Response | Unavailable:
         try:
-            return await self._client.get(url, timeout=httpx.Timeout(FACE_S, connect=CONNECT_S))
+            # httpx limits each read alone: whoever answers a byte at a time would hold up everybody's view.
+            async with asyncio.timeout(FACE_S):
+                return await self._client.get(url, timeout=httpx.Timeout(FACE_S, connect=CONNECT_S))
+        except TimeoutError:
+            return Unavailable("it did not answer in time")
         except httpx.HTTPError as error:
             return _unreachable("it", error)
 

@@ -89,8 +89,10 @@ async def test_bundles_are_listed_promoted_and_rolled_back(micro_bundle: Path, r
         assert again.json()["moved"] is False
         unknown = await world.client.post("/api/bundles/promote", json={"version": "deadbeef0000"})
         assert (unknown.status_code, unknown.json()["error"]) == (422, "NoSuchBundle")
-        back = await world.client.post("/api/bundles/rollback", json={})
-        assert back.json() == {"channel": "latest", "was": second, "version": first}
+        # What was confirmed is gone back to, whoever moved the channel while somebody read the question.
+        later = promote(other, Channel.LATEST).bundle.version
+        back = await world.client.post("/api/bundles/rollback", json={"to": first})
+        assert back.json() == {"channel": "latest", "was": later, "version": first}
         withdrawn = await world.client.post("/api/bundles/rollback", json={"withdraw": True})
         assert withdrawn.json() == {"channel": "canary", "was": second, "version": None}
         newest = (await world.get("/api/bundles"))["moves"]

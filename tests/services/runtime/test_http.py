@@ -19,6 +19,7 @@ from contracts.errors import (
     DeadlineExceeded,
     EngineBusy,
     EngineFailed,
+    PointerMoved,
     RankGRError,
     StoreDown,
 )
@@ -28,6 +29,7 @@ from services.runtime.http_errors import field_path
 ERRORS: dict[str, RankGRError] = {
     "cursor": BadCursor("the cursor is damaged"),
     "gone": CursorGone("the list is gone"),
+    "moved": PointerMoved("somebody was first"),
     "down": StoreDown("redis at host:1: cannot connect"),
     "busy": EngineBusy(3),
     "late": DeadlineExceeded("too late"),
@@ -129,6 +131,7 @@ async def test_readiness_is_what_the_process_says(client: httpx.AsyncClient, rea
     [
         ("cursor", 422, "BadCursor"),
         ("gone", 410, "CursorGone"),
+        ("moved", 409, "PointerMoved"),
         ("down", 503, "StoreDown"),
         ("busy", 429, "EngineBusy"),
         ("late", 503, "DeadlineExceeded"),

@@ -7,6 +7,7 @@ import time
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as kafka_errors
 
+from services.gateways.event_stream.kafka.log_edges import end_offsets, first_offsets
 from services.gateways.event_stream.kafka.place import KafkaPlace
 
 WITHIN_S = 5.0
@@ -29,7 +30,7 @@ def newest_messages(place: KafkaPlace, topic: str, most: int) -> list[bytes]:
         if not partitions:
             raise kafka_errors.UnknownTopicOrPartitionError(topic)
         consumer.assign(partitions)
-        first, last = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+        first, last = first_offsets(consumer, partitions), end_offsets(consumer, partitions)
         left = set()
         for partition in partitions:
             begin = max(first[partition], last[partition] - most)
