@@ -46,7 +46,9 @@ class Rotary:
         """One pair for a whole pass; the axis of size 1 stands for the heads."""
         wide = wide_dtype(dtype)
         even = torch.arange(0, self.head_dim, 2, device=positions.device).to(wide)
-        turn = positions.to(wide).unsqueeze(-1) / self.theta ** (even / self.head_dim)
+        # The reciprocal first, as transformers and vLLM do: rounded otherwise, angles far from 0 differ by 1e-5.
+        speed = 1.0 / self.theta ** (even / self.head_dim)
+        turn = positions.to(wide).unsqueeze(-1) * speed
         angle = torch.cat((turn, turn), -1).unsqueeze(-2)
         return angle.cos().to(dtype), angle.sin().to(dtype)
 
