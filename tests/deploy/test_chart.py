@@ -33,21 +33,12 @@ from .chart import (
     selects,
     values_of,
 )
+from .ports import PORTS
 
 NAMES = [file.stem for file in VALUES]
 EXAMPLES = pytest.mark.parametrize("name", NAMES)
 # The oldest that the chart says it takes, and the newest whose schemas are at hand.
 KUBERNETES = ("1.28", "1.37")
-PORTS = {
-    "trigger": 8101,
-    "retrieval": 8102,
-    "engine": 8103,
-    "console": 8100,
-    "history": 8110,
-    "precompute": 8111,
-    "samples": 8112,
-    "trainer": 8113,
-}
 REDIS, KAFKA, STORE = "redis", "kafka", "store"
 # ARCHITECTURE.md's picture, and the bundle store that engine, precompute and retrieval follow and the trainer fills.
 # The console looks at everybody.

@@ -20,17 +20,8 @@ from tests.deploy.monitoring import (
     rule_files,
     rules,
 )
+from tests.deploy.ports import PORTS
 
-PORTS = {
-    "trigger": 8101,
-    "retrieval": 8102,
-    "engine": 8103,
-    "console": 8100,
-    "history": 8110,
-    "precompute": 8111,
-    "samples": 8112,
-    "trainer": 8113,
-}
 RUNBOOK = (ROOT / "docs" / "operate.md").read_text()
 CASES = [
     case

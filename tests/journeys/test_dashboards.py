@@ -12,25 +12,13 @@ from services.runtime.clock import SystemClock
 from tests.deploy.monitoring import panel_queries
 
 from .conftest import Start
+from .hasty import HASTY
 from .processes import Started, any_ports
 from .prometheus import Prometheus, running
 from .shop import Shop, items_of
 
 Eventually = Callable[..., Awaitable[None]]
 WITHIN_S = 240.0
-# Sessions end soon, and weights are published soon after.
-HASTY = {
-    "RANKGR_SAMPLES_WINDOW_S": "2",
-    "RANKGR_SAMPLES_GAP_S": "1",
-    "RANKGR_SAMPLES_LATENESS_S": "0.5",
-    "RANKGR_SAMPLES_IDLE_S": "1",
-    "RANKGR_TRAINER_PUBLISH_EVERY_S": "2",
-    "RANKGR_TRAINER_LOOK_EVERY_S": "0.5",
-    "RANKGR_TRAINER_HELD_OUT_SHARE": "0",
-    "RANKGR_TRAINER_GATE_GOLDEN_MS": "60000",
-    "RANKGR_TRAINER_PORT": "0",
-    "RANKGR_BUNDLE_POLL_S": "0.5",
-}
 # Queries that may have no answer on a healthy stack, and why.
 MAY_BE_EMPTY = {
     "rankgr-request-path: Redis, A": "no connection to Redis failed",

@@ -29,6 +29,7 @@ from tests.kafka_broker import PARTITIONS
 from ..services.trainer.world import made, message
 from .brokers import TansuBroker
 from .conftest import Start
+from .hasty import HASTY
 from .processes import PROCESSES, Started, any_ports
 from .shop import Shop, items_of
 
@@ -320,19 +321,6 @@ async def test_without_anything_to_learn_on_it_says_so_in_one_line(
     ]
 
 
-# Sessions end soon, and are published soon after.
-HASTY = {
-    "RANKGR_SAMPLES_WINDOW_S": "2",
-    "RANKGR_SAMPLES_GAP_S": "1",
-    "RANKGR_SAMPLES_LATENESS_S": "0.5",
-    "RANKGR_SAMPLES_IDLE_S": "1",
-    "RANKGR_TRAINER_PUBLISH_EVERY_S": "2",
-    "RANKGR_TRAINER_LOOK_EVERY_S": "0.5",
-    "RANKGR_TRAINER_HELD_OUT_SHARE": "0",
-    "RANKGR_TRAINER_GATE_GOLDEN_MS": "60000",
-    "RANKGR_TRAINER_PORT": "0",
-    "RANKGR_BUNDLE_POLL_S": "0.5",
-}
 SHOPPERS = 8
 
 
