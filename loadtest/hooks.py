@@ -54,7 +54,7 @@ def user_class(environment: Environment) -> type[ShopUser]:
 
 
 # Locust types its hooks, but not how to listen to them.
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+@events.init_command_line_parser.add_listener
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--trigger-url", default="http://127.0.0.1:8101", help="Where trigger answers.")
     parser.add_argument("--retrieval-url", default="http://127.0.0.1:8102", help="Where retrieval answers.")
@@ -64,7 +64,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--command-line", default="", help="What the report names as its command.")
 
 
-@events.init.add_listener  # type: ignore[untyped-decorator]
+@events.init.add_listener
 def _prepare(environment: Environment, **_more: object) -> None:
     """A budgets file that cannot be read is told before anybody waits for a run."""
     runner = environment.runner
@@ -79,7 +79,7 @@ def _prepare(environment: Environment, **_more: object) -> None:
         sys.exit(f"load test: {error}")
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
+@events.test_start.add_listener
 def _begin(environment: Environment, **_more: object) -> None:
     RUN.clear()
     SETTLED.clear()
@@ -89,20 +89,20 @@ def _begin(environment: Environment, **_more: object) -> None:
         BEGAN[:] = [circumstances(user_class(environment).scenario, told)]
 
 
-@events.report_to_master.add_listener  # type: ignore[untyped-decorator]
+@events.report_to_master.add_listener
 def _send(client_id: str, data: dict[str, Any]) -> None:
     del client_id
     data["rankgr"] = RUN.drain()
 
 
-@events.worker_report.add_listener  # type: ignore[untyped-decorator]
+@events.worker_report.add_listener
 def _receive(client_id: str, data: dict[str, Any]) -> None:
     del client_id
     if found := data.get("rankgr"):
         RUN.merge(*found)
 
 
-@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+@events.test_stop.add_listener
 def _settle(environment: Environment, **_more: object) -> None:
     """Locust gives workers half a second for their last report; a master of ours waits for what is still under way."""
     runner = environment.runner
@@ -129,7 +129,7 @@ def _receive_last(environment: Environment, msg: Message) -> None:
     SETTLED.add(msg.node_id)
 
 
-@events.quitting.add_listener  # type: ignore[untyped-decorator]
+@events.quitting.add_listener
 def _judge(environment: Environment, **_more: object) -> None:
     """Write the table and hold the run against its budgets; the exit code is 1 when one was not kept."""
     if isinstance(environment.runner, WorkerRunner):

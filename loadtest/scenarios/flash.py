@@ -40,7 +40,7 @@ class Arrivals(LoadTestShape):
         return crowd.at(self.get_run_time())  # type: ignore[no-untyped-call]
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+@events.init_command_line_parser.add_listener
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--crowd", type=float, default=TIMES, help="In the middle third there are so many times the users."

@@ -98,7 +98,7 @@ class Replay(ShopUser):
         self.interact([{**about, "item_id": item, "position": place} for place, item in enumerate(page.items)])
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+@events.init_command_line_parser.add_listener
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--trace", default="", help="The log: a Parquet file.")
     parser.add_argument("--compress", type=float, default=60.0, help="Seconds of the log in one of the run.")
@@ -111,7 +111,7 @@ def _add_options(parser: ArgumentParser) -> None:
     )
 
 
-@events.init.add_listener  # type: ignore[untyped-decorator]
+@events.init.add_listener
 def _read(environment: Environment, **_more: object) -> None:
     """A log that cannot be read is told before anybody waits for a run."""
     options = environment.parsed_options
@@ -127,7 +127,7 @@ def _read(environment: Environment, **_more: object) -> None:
         options.trace_shares = options.expect_workers
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
+@events.test_start.add_listener
 def _begin(environment: Environment, **_more: object) -> None:
     """Locust's page can run the log again."""
     del environment

@@ -47,13 +47,13 @@ def tell(control: str, delay_ms: int) -> None:
         raise OSError(f"the proxy at {control} did not take a delay of {delay_ms} ms")
 
 
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
+@events.init_command_line_parser.add_listener
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--slow-control", default="", help="HOST:PORT of the slow proxy's control.")
     parser.add_argument("--slow-by-ms", type=int, default=SLOW_BY_MS, help="By how much its answers are delayed.")
 
 
-@events.init.add_listener  # type: ignore[untyped-decorator]
+@events.init.add_listener
 def _reach_proxy(environment: Environment, **_more: object) -> None:
     """A proxy that is not there is told before anybody waits for a run."""
     options = environment.parsed_options
@@ -66,7 +66,7 @@ def _reach_proxy(environment: Environment, **_more: object) -> None:
         sys.exit(f"load test: no slow proxy at {where}: {error}")
 
 
-@events.test_start.add_listener  # type: ignore[untyped-decorator]
+@events.test_start.add_listener
 def _slow_down(environment: Environment, **_more: object) -> None:
     if isinstance(environment.runner, WorkerRunner):
         return
@@ -76,7 +76,7 @@ def _slow_down(environment: Environment, **_more: object) -> None:
     _planned.append(gevent.spawn_later(when.to_s, tell, options.slow_control, 0))
 
 
-@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+@events.test_stop.add_listener
 def _leave_as_found(environment: Environment, **_more: object) -> None:
     """A run that is stopped early leaves nothing slow behind."""
     if isinstance(environment.runner, WorkerRunner):
