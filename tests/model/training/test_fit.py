@@ -97,7 +97,8 @@ def losses_on(network: RankGRNetwork, users: list[Timeline]) -> list[float]:
 
 def test_the_losses_fall_and_the_planted_next_item_comes_first() -> None:
     before = losses_on(TOY.network(), in_circles())
-    network, _ = fitted(in_circles(), with_budget(tokens=24_000))
+    # At the short fits' rate another processor's rounding decides which of two neighbours comes first.
+    network, _ = fitted(in_circles(), with_budget(tokens=48_000, learning_rate=1e-2))
     after = losses_on(network, in_circles())
     # LDPO and RSP are held against negatives drawn anew: they fall, but not to nothing.
     assert after[0] < 0.2 * before[0]
