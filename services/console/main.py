@@ -7,6 +7,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import SystemRandom
 
 from fastapi import FastAPI
 
@@ -31,6 +32,7 @@ from services.gateways.inference.over_http import HttpInferenceEngine
 from services.gateways.own_processes.over_http import HttpOwnProcesses
 from services.gateways.redis_link import RedisTimes
 from services.runtime.clock import SystemClock
+from services.runtime.event_ids import uuid7_ids
 from services.runtime.key_file import access_by
 from services.runtime.lifecycle import one_line_errors, run_app
 from services.runtime.settings import is_loopback, read_settings
@@ -52,7 +54,8 @@ def create(settings: ConsoleSettings) -> FastAPI:
     histories = RedisHistoryStore.connect(settings.redis_url, times=TIMES)
     hidden = RedisHiddenItems.connect(settings.redis_url, times=TIMES)
     engine = HttpInferenceEngine.connect(settings.engine_url, headers=settings.key_header)
-    others = HttpOwnProcesses.connect(settings.trigger_url, settings.retrieval_url, settings.key_header)
+    new_id = uuid7_ids(clock, SystemRandom())
+    others = HttpOwnProcesses.connect(settings.trigger_url, settings.retrieval_url, settings.key_header, new_id)
     explain = ExplainList(engine, histories, hidden, words)
 
     @asynccontextmanager

@@ -73,7 +73,7 @@ class RetrievalMetrics:
         self._hidden_age = gauge(
             registry,
             "rankgr_retrieval_hidden_known_seconds",
-            "Time since the store last said which items are hidden.",
+            "Time since the store last said which items are hidden, since the start where it never did.",
         )
         self._by_outcome = {
             kind: (self._answers.labels(name), self._seconds.labels(name)) for kind, name in OUTCOME_NAMES.items()
@@ -126,6 +126,8 @@ class RetrievalMetrics:
         self._inside.set_function(lambda: admission.inside)
         self._waiting.set_function(lambda: admission.waiting)
         self._hidden.set_function(lambda: len(hidden.now.items))
+        began_s = clock.monotonic_s()
+        # No NaN before the first answer: no alert would ever see a process that was never told.
         self._hidden_age.set_function(
-            lambda: float("nan") if hidden.looked_s is None else clock.monotonic_s() - hidden.looked_s
+            lambda: clock.monotonic_s() - (began_s if hidden.looked_s is None else hidden.looked_s)
         )

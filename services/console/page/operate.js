@@ -7,6 +7,8 @@ import { ago, byId, el, fill, number, pill, plural, table } from "./dom.js";
 const EVERY_MS = 10000;
 
 let session;
+/** The look that is out, null where none is: an answer that was long on its way must not undo a later one. */
+let looking = null;
 
 async function panel(id, show) {
   try {
@@ -129,8 +131,15 @@ function hideAsked(event) {
   });
 }
 
+/** Look once whoever looks now is back: what was changed meanwhile is seen. */
 async function look() {
-  await Promise.all([panel("bundles", bundles), panel("letters", letters), panel("hidden", hidden)]);
+  while (looking) await looking.catch(() => {});
+  looking = Promise.all([panel("bundles", bundles), panel("letters", letters), panel("hidden", hidden)]);
+  try {
+    await looking;
+  } finally {
+    looking = null;
+  }
 }
 
 export function startOperating(given) {
@@ -140,6 +149,6 @@ export function startOperating(given) {
   setInterval(() => {
     // A table that is made anew under somebody's hands would lose their place.
     const busy = document.querySelector("dialog") || document.activeElement?.matches("main button, summary");
-    if (!busy && !document.hidden) look();
+    if (!busy && !document.hidden && !looking) look();
   }, EVERY_MS);
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -64,26 +64,37 @@ class _Described(BaseModel):
 class HttpOwnProcesses:
     """One client for all of them; `headers` show who asks."""
 
-    def __init__(self, client: httpx.AsyncClient, trigger_url: str, retrieval_url: str) -> None:
+    def __init__(
+        self, client: httpx.AsyncClient, trigger_url: str, retrieval_url: str, new_id: Callable[[], str]
+    ) -> None:
         self._client = client
+        self._new_id = new_id
         self._trigger_url = trigger_url
         self._retrieval_url = retrieval_url
         self._releases: dict[str, str] = {}
 
     @classmethod
-    def connect(cls, trigger_url: str, retrieval_url: str, headers: Mapping[str, str]) -> HttpOwnProcesses:
-        """Connects on its first call."""
+    def connect(
+        cls, trigger_url: str, retrieval_url: str, headers: Mapping[str, str], new_id: Callable[[], str]
+    ) -> HttpOwnProcesses:
+        """Connects on its first call.  new_id: makes the request id of a trigger."""
         client = httpx.AsyncClient(
             headers=dict(headers),
             timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
             # A proxy of the environment must not come between two of our own processes.
             trust_env=False,
         )
-        return cls(client, trigger_url, retrieval_url)
+        return cls(client, trigger_url, retrieval_url, new_id)
 
     async def trigger(self, user: UserId, scene: str | None, recent: Sequence[RecentInteraction]) -> Accepted:
         """See the port."""
-        body = {"user_id": user, "scene": scene, "recent": [one.model_dump(mode="json") for one in recent]}
+        body = {
+            "user_id": user,
+            # However often it has to be told: one request, hence one computation.
+            "request_id": self._new_id(),
+            "scene": scene,
+            "recent": [one.model_dump(mode="json") for one in recent],
+        }
         told = _read(_TriggerBody, "trigger", await self._told(f"{self._trigger_url}/trigger", body))
         return Accepted(told.request_id, told.accepted_at)
 

@@ -284,6 +284,15 @@ async def test_a_store_that_is_down_is_a_fallback(clock: ManualClock) -> None:
     assert "rankgr_retrieval_store_up 0.0" in metrics
 
 
+async def test_who_was_never_told_what_is_hidden_says_for_how_long() -> None:
+    clock = ManualClock()
+    transport = httpx.ASGITransport(app_over(DownStore(), clock))
+    clock.advance(130)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        metrics = (await client.get("/metrics")).text
+    assert "rankgr_retrieval_hidden_known_seconds 130.0" in metrics
+
+
 async def test_a_store_that_never_answered_keeps_the_service_from_being_ready(clock: ManualClock) -> None:
     transport = httpx.ASGITransport(app_over(DownStore(), clock))
     async with httpx.AsyncClient(transport=transport, base_url="http://retrieval") as client:
