@@ -173,7 +173,12 @@ class Recipe:
 
     def taught(self) -> Taught:
         """What the bundle tells of it, for those who go on learning."""
-        return Taught(losses=self.losses, samples=self.samples, learning_rate=self.optimiser.learning_rate)
+        return Taught(
+            losses=self.losses,
+            samples=self.samples,
+            learning_rate=self.optimiser.learning_rate,
+            embedding_rate=self.optimiser.embedding_rate,
+        )
 
     def to_json(self) -> str:
         """The whole recipe, defaults included: equal recipes give equal texts."""
