@@ -60,12 +60,12 @@ class RqVaeSettings:
 class SidSettings:
     """Raises BadRequest, naming the setting, for values that make no ids.
 
-    level_sizes: codes per level, coarse to fine.  last_level: `popularity` makes the last code an item's rank among those
-    of its prefix, 0 for what most training users were shown or wanted.  cap: items per id, 1 makes ids unique.  dims: of
-    an item's feature vector.  text_share: of a vector's squared length, the part that the text has beside co-occurrence.
-    window: how far apart two items of a history may stand to co-occur, among events of `history_level` or more.  items:
-    `seen` leaves out those that no training row shows.  most_items: at most so many, most seen before others; 0 for no
-    limit.
+    level_sizes: codes per level, coarse to fine.  last_level: `popularity` makes the last code an item's rank among
+    those of its prefix, 0 for what most training users were shown or wanted.  cap: items per id, 1 makes ids unique.
+    dims: of an item's feature vector.  text_share: of a vector's squared length, the part that the text has beside
+    co-occurrence.  window: how far apart two items of a history may stand to co-occur, among events of `history_level`
+    or more.  items: `seen` leaves out those that no training row shows.  most_items: at most so many, most seen before
+    others; 0 for no limit.
     hold_out: each user's last training request counts as validation: nothing learns from it, the report asks it.
     """
 
