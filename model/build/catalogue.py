@@ -21,6 +21,7 @@ def make_catalog(data: DataSet, recipe: Recipe, seed: int) -> SemanticIds:
     ids = recipe.semantic_ids
     settings = SidSettings(
         method=ids.method,
+        last_level=ids.last_level,
         cap=ids.max_items_per_sid,
         dims=ids.feature_dims,
         text_share=ids.text_share,

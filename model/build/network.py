@@ -68,6 +68,7 @@ def seed_code_embeddings(network: RankGRNetwork, codebooks: Sequence[NDArray[np.
     """Begin every code's embedding at its code vector, scaled like the drawn ones it replaces.
 
     Codes of like items then start out alike, which saves a short training the epochs it takes to find that out.
+    A level whose code vectors are all the same, as ranks by popularity are, keeps the drawn ones at that scale.
     Code vectors [V, Z] with more dimensions than the network is wide are cut to their strongest directions.
     """
     width = network.config.hidden_size
@@ -77,5 +78,7 @@ def seed_code_embeddings(network: RankGRNetwork, codebooks: Sequence[NDArray[np.
             if rows_VZ.shape[1] > width:
                 rows_VZ = rows_VZ @ torch.linalg.svd(rows_VZ, full_matrices=False).Vh[:width].T
             embedding_VD = network.code_embeddings(level)
+            if not rows_VZ.any():
+                rows_VZ = embedding_VD.clone()
             scale = CODE_RMS / rows_VZ.square().mean().sqrt().clamp(min=1e-6)
             embedding_VD[:, : rows_VZ.shape[1]] += scale * rows_VZ

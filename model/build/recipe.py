@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from contracts.behaviors import Level
-from model.semantic_id.settings import Items, Method
+from model.semantic_id.settings import Items, LastLevel, Method
 from model.training.config import (
     STRICT,
     FitConfig,
@@ -65,7 +65,8 @@ class SemanticIdConfig:
     root of the number of items.  With two levels, 2 gives four places an item, enough that most items keep their
     nearest codes although ids are unique (max_items_per_sid 1).
     most_items: the catalogue takes items seen in training first, most often seen before others, then the rest by id;
-    items `seen` leaves the rest out.  method, text_share, window: as in `rankgr sid build` (docs/semantic-ids.md).
+    items `seen` leaves the rest out.  method, last_level, text_share, window: as in `rankgr sid build`
+    (docs/semantic-ids.md).
     """
 
     levels: PositiveInt = 2
@@ -75,6 +76,7 @@ class SemanticIdConfig:
     largest_level: PositiveInt = 512
     feature_dims: PositiveInt = 64
     method: Method = "rkmeans"
+    last_level: LastLevel = "nearest"
     text_share: Share = 0.5
     window: PositiveInt = 5
     items: Items = "all"
@@ -173,7 +175,12 @@ class Recipe:
 
     def taught(self) -> Taught:
         """What the bundle tells of it, for those who go on learning."""
-        return Taught(losses=self.losses, samples=self.samples, learning_rate=self.optimiser.learning_rate)
+        return Taught(
+            losses=self.losses,
+            samples=self.samples,
+            learning_rate=self.optimiser.learning_rate,
+            embedding_rate=self.optimiser.embedding_rate,
+        )
 
     def to_json(self) -> str:
         """The whole recipe, defaults included: equal recipes give equal texts."""

@@ -80,9 +80,9 @@ def make_semantic_ids(
     shown.begin("codes", 2)
     codes_NM = quantiser.encode(features_ND)
     shown.advance(1)
-    codes_NM = settle_collisions(
-        codes_NM, quantiser.latent(features_ND), quantiser.codebooks, popularity_N, settings.cap
-    )
+    # A rank has to tell apart what nobody clicked, too: most items of a log of lists were only ever shown.
+    first_N = popularity_N if settings.last_level == "nearest" else popularity_of(data, item_id, Level.EXPOSURE)
+    codes_NM = settle_collisions(codes_NM, quantiser.latent(features_ND), quantiser.codebooks, first_N, settings.cap)
     shown.advance(1)
     catalog = Catalog(
         item_id=item_id,
@@ -132,9 +132,9 @@ def chosen_items(data: DataSet, settings: SidSettings) -> Int64s:
     return chosen
 
 
-def popularity_of(data: DataSet, item_id: Int64s) -> Float32s:
-    """Users who clicked each item or did more, in training rows: Float32[N]."""
-    seen_K, count_K = users_per_item(data.log, trained_events(data.log, Level.CLICK))
+def popularity_of(data: DataSet, item_id: Int64s, level: Level = Level.CLICK) -> Float32s:
+    """Users who clicked each item or did more (or what `level` says, or more), in training rows: Float32[N]."""
+    seen_K, count_K = users_per_item(data.log, trained_events(data.log, level))
     popularity_N = np.zeros(len(item_id), np.float32)
     known_K = np.isin(seen_K, item_id)
     popularity_N[np.searchsorted(item_id, seen_K[known_K])] = count_K[known_K]

@@ -229,6 +229,7 @@ def learning(
             seed=seed,
             batch_samples=batch_samples or plain.batch_samples,
             learning_rate=learning_rate or taught.rate,
+            embedding_rate=taught.embedding_rate,
             precision=precision,
             held_out=HeldOutConfig(share=0.0),
             replay=ReplayConfig(share=replay),

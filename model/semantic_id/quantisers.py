@@ -20,6 +20,9 @@ def fit_quantiser(
 
     Raises BadDataSet for no items and for features that are not finite.
     """
+    if settings.last_level == "popularity":
+        *sizes, last = settings.level_sizes
+        return ResidualKMeans.fit(features_ND, sizes, settings.seed, progress=progress).ranked(last)
     if settings.method == "rkmeans":
         return ResidualKMeans.fit(features_ND, settings.level_sizes, settings.seed, progress=progress)
     # It brings torch.

@@ -75,6 +75,13 @@ class ResidualKMeans:
                 residual_ND = less(residual_ND, centroid_VD, nearest(residual_ND, centroid_VD), in_place=level > 0)
         return cls(tuple(centroids))
 
+    def ranked(self, size: int) -> Self:
+        """The same with one level more, whose `size` codes are all alike: every item is nearest to code 0.
+
+        Where ids are unique, settling collisions then ranks what shares a prefix: the most popular keeps 0.
+        """
+        return type(self)((*self.centroids, np.zeros((size, self.dims), np.float32)))
+
     @property
     def level_sizes(self) -> tuple[int, ...]:
         """Codes per level."""

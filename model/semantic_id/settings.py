@@ -11,8 +11,10 @@ from contracts.errors import BadRequest
 
 Method = Literal["rkmeans", "rqvae"]
 Items = Literal["all", "seen"]
+LastLevel = Literal["nearest", "popularity"]
 METHODS: tuple[Method, ...] = get_args(Method)
 ITEMS: tuple[Items, ...] = get_args(Items)
+LAST_LEVELS: tuple[LastLevel, ...] = get_args(LastLevel)
 HISTORY_LEVELS = {level.name.lower(): level for level in (Level.EXPOSURE, Level.CLICK, Level.PURCHASE)}
 # Codes become tokens and int32s; far beyond any codebook in use.
 LARGEST_LEVEL = 2**20
@@ -58,15 +60,18 @@ class RqVaeSettings:
 class SidSettings:
     """Raises BadRequest, naming the setting, for values that make no ids.
 
-    level_sizes: codes per level, coarse to fine.  cap: items per id, 1 makes ids unique.  dims: of an item's feature
-    vector.  text_share: of a vector's squared length, the part that the text has beside co-occurrence.  window: how far
-    apart two items of a history may stand to co-occur, among events of `history_level` or more.  items: `seen` leaves
-    out those that no training row shows.  most_items: at most so many, most seen before others; 0 for no limit.
+    level_sizes: codes per level, coarse to fine.  last_level: `popularity` makes the last code an item's rank among
+    those of its prefix, 0 for what most training users were shown or wanted.  cap: items per id, 1 makes ids unique.
+    dims: of an item's feature vector.  text_share: of a vector's squared length, the part that the text has beside
+    co-occurrence.  window: how far apart two items of a history may stand to co-occur, among events of `history_level`
+    or more.  items: `seen` leaves out those that no training row shows.  most_items: at most so many, most seen before
+    others; 0 for no limit.
     hold_out: each user's last training request counts as validation: nothing learns from it, the report asks it.
     """
 
     method: Method = "rkmeans"
     level_sizes: tuple[int, ...] = (256, 256)
+    last_level: LastLevel = "nearest"
     cap: int = 1
     dims: int = 64
     text_share: float = 0.5
@@ -86,6 +91,10 @@ class SidSettings:
                 raise BadRequest(f"levels: level {level} has 1 code, which tells no items apart: leave it out")
             if not 1 < size <= LARGEST_LEVEL:
                 raise BadRequest(f"levels: level {level} has {size} codes, 2 to {LARGEST_LEVEL} are possible")
+        if self.last_level == "popularity" and (self.method != "rkmeans" or len(self.level_sizes) == 1):
+            raise BadRequest(
+                "last_level: popularity ranks what a residual k-means of two levels or more leaves together"
+            )
         _positive(self, "cap", "dims", "window")
         _within(self, "text_share", 0.0, 1.0)
         _within(self, "most_items", 0, 2**40)
@@ -111,6 +120,7 @@ class GivenSettings(TypedDict):
 
     method: str
     levels: str
+    last_level: str
     cap: int
     dims: int
     text_share: float
@@ -127,11 +137,14 @@ def read_settings(given: GivenSettings) -> SidSettings:
     """Typed settings.  Raises BadRequest, whose line begins with the name of what is wrong."""
     if given["items"] not in ITEMS:
         raise BadRequest(f"items: {given['items']!r} is none of {', '.join(ITEMS)}")
+    if given["last_level"] not in LAST_LEVELS:
+        raise BadRequest(f"last_level: {given['last_level']!r} is none of {', '.join(LAST_LEVELS)}")
     if given["history"] not in HISTORY_LEVELS:
         raise BadRequest(f"history: {given['history']!r} is none of {', '.join(HISTORY_LEVELS)}")
     return SidSettings(
         method=check_method(given["method"]),
         level_sizes=parse_levels(given["levels"]),
+        last_level=given["last_level"],
         cap=given["cap"],
         dims=given["dims"],
         text_share=given["text_share"],

@@ -100,12 +100,15 @@ class OptimiserConfig:
     """AdamW and its budget; the budget is in tokens, so that equal seeds give equal weights on any machine.
 
     The rate rises linearly over warmup_share of the budget, then follows `schedule` down to final_share of itself.
+    embedding_rate: the token embeddings learn at so many times the rate.  An item's own knowledge stands in the rows of
+    its codes, which are asked seldom; what all share is asked at every position.
     precision: bf16 computes the matrix products in half precision, the weights stay float32.
     """
 
     tokens: PositiveInt = 4_000_000
     batch_tokens: PositiveInt = 2048
     learning_rate: PositiveFloat = 3e-3
+    embedding_rate: PositiveFloat = 1.0
     weight_decay: NonNegativeFloat = 0.05
     beta1: Rate = 0.9
     beta2: Rate = 0.98

@@ -23,11 +23,15 @@ GOING_ON = 0.5
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class Taught:
-    """The sections `losses` and `samples` of the recipe, every key of them, and its learning rate at its height."""
+    """The sections `losses` and `samples` of the recipe, every key of them, and its learning rate at its height.
+
+    embedding_rate: at so many times the rate the embeddings learn, on a stream as before.
+    """
 
     losses: LossConfig
     samples: SampleConfig
     learning_rate: PositiveFloat
+    embedding_rate: PositiveFloat = 1.0
     format: Literal[1] = 1
 
     @property

@@ -32,6 +32,9 @@ def build(
     out: Annotated[Path, typer.Option(help="The directory to write the ids into.")],
     method: Annotated[str, typer.Option(help="rkmeans (residual k-means) or rqvae.")] = "rkmeans",
     levels: Annotated[str, typer.Option(help="Codes per level, as 2x256 or 1024,4096.")] = "2x256",
+    last_level: Annotated[
+        str, typer.Option(help="The last code: nearest, or an item's rank by popularity under its prefix.")
+    ] = "nearest",
     cap: Annotated[int, typer.Option(min=1, help="Items per id at most; 1 makes ids unique.")] = 1,
     encoder: Annotated[
         Path | None, typer.Option(help="A Hugging Face directory that turns texts into vectors; default: their words.")
@@ -64,9 +67,9 @@ def build(
 
     started = time.monotonic()
     settings = _settings({
-        "method": method, "levels": levels, "cap": cap, "dims": dims, "text_share": text_share, "window": window,
-        "history": history, "items": items, "most_items": most_items, "hold_out": hold_out, "rqvae": rqvae,
-        "seed": seed,
+        "method": method, "levels": levels, "last_level": last_level, "cap": cap, "dims": dims,
+        "text_share": text_share, "window": window, "history": history, "items": items, "most_items": most_items,
+        "hold_out": hold_out, "rqvae": rqvae, "seed": seed,
     })  # fmt: skip
     with progress(quiet=as_json) as shown:
         check_target(out, SIDS_FILE, replace=force)

@@ -68,13 +68,14 @@ class IncrementalConfig:
     """Steps of `batch_samples` samples, replayed ones among them, at a constant rate after a linear warm-up.
 
     remembered: of so many sample ids the newest revision is known; what comes again later is taken for new.
-    follow_losses, follow_rate: losses and samples, or the rate, become those of the bundle whose weights are gone on
+    follow_losses, follow_rate: losses and samples, or the rates, become those of the bundle whose weights are gone on
     from, where it tells them.
     """
 
     seed: NonNegativeInt = 0
     batch_samples: PositiveInt = 16
     learning_rate: PositiveFloat = 1e-3
+    embedding_rate: PositiveFloat = 1.0
     warmup_steps: NonNegativeInt = 10
     weight_decay: NonNegativeFloat = 0.05
     beta1: Rate = 0.9
@@ -105,7 +106,9 @@ class IncrementalConfig:
     def taught(self, taught: Taught) -> IncrementalConfig:
         """The same with as much of this as is followed."""
         config = replace(self, losses=taught.losses, samples=taught.samples) if self.follow_losses else self
-        return replace(config, learning_rate=taught.rate) if self.follow_rate else config
+        if not self.follow_rate:
+            return config
+        return replace(config, learning_rate=taught.rate, embedding_rate=taught.embedding_rate)
 
     @property
     def new_samples(self) -> int:
@@ -117,6 +120,7 @@ class IncrementalConfig:
         """AdamW, as `make_optimiser` takes it; its budget and schedule mean nothing here."""
         return OptimiserConfig(
             learning_rate=self.learning_rate,
+            embedding_rate=self.embedding_rate,
             weight_decay=self.weight_decay,
             beta1=self.beta1,
             beta2=self.beta2,

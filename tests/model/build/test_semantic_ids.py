@@ -9,10 +9,12 @@ import pytest
 
 from contracts.behaviors import Level
 from contracts.errors import BadDataSet
-from model.build.semantic_ids import chosen_items, gather_evidence, make_semantic_ids, related_items
+from model.build.semantic_ids import chosen_items, gather_evidence, make_semantic_ids, popularity_of, related_items
 from model.data.data_set import DataSet
 from model.data.log import Split
+from model.data.new_items import NewItem
 from model.data.synthetic import make_marketplace
+from model.semantic_id.change_catalog import with_items
 from model.semantic_id.settings import Method, RqVaeSettings, SidSettings
 from model.semantic_id.trie import Trie
 
@@ -44,6 +46,30 @@ def test_rows_that_are_held_out_change_no_id(method: Method) -> None:
     log = dataclasses.replace(data.log, **{name: getattr(data.log, name)[kept] for name in fields})
     alone = make_semantic_ids(dataclasses.replace(data, log=log), settings).sids.catalog
     assert make_semantic_ids(data, settings).sids.catalog.version == alone.version
+
+
+def test_last_codes_rank_what_shares_a_prefix_by_how_many_saw_it() -> None:
+    data = market()
+    settings = dataclasses.replace(SETTINGS, level_sizes=(8, 32), last_level="popularity")
+    catalog = make_semantic_ids(data, settings).sids.catalog
+    seen_N = popularity_of(data, catalog.item_id, Level.EXPOSURE)
+    plain = make_semantic_ids(data, dataclasses.replace(SETTINGS, level_sizes=(8, 32))).sids.catalog
+    np.testing.assert_array_equal(catalog.codes[:, 0], plain.codes[:, 0])
+    for first in range(8):
+        rows = np.flatnonzero(catalog.codes[:, 0] == first)
+        ranked = rows[np.argsort(catalog.codes[rows, 1])]
+        assert catalog.codes[ranked, 1].tolist() == list(range(len(rows)))
+        assert (np.diff(seen_N[ranked]) <= 0).all()
+
+
+def test_a_new_item_ranks_last_in_its_prefix() -> None:
+    data = market()
+    settings = dataclasses.replace(SETTINGS, level_sizes=(8, 64), last_level="popularity")
+    sids = make_semantic_ids(data, settings).sids
+    new = NewItem("here", 1_000_000, "", data.items.text[0])
+    catalog = with_items(sids.catalog, sids.encoder, [new], settings.cap).catalog
+    first, last = catalog.codes[catalog.rows_of([new.item_id])[0]]
+    assert last == (sids.catalog.codes[:, 0] == first).sum()
 
 
 def test_a_new_item_with_a_known_text_gets_codes_by_either_method() -> None:

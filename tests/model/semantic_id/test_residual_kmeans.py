@@ -56,6 +56,17 @@ def test_well_separated_groups_get_a_code_each() -> None:
     assert len({(group, code) for group, code in zip(group_N.tolist(), codes_NM[:, 0].tolist(), strict=True)}) == 4
 
 
+def test_a_ranked_level_leaves_the_codes_before_as_they_are_and_begins_at_code_0() -> None:
+    features_ND = some_features()
+    plain = ResidualKMeans.fit(features_ND, (8, 5), seed=0)
+    ranked = plain.ranked(7)
+    assert ranked.level_sizes == (8, 5, 7)
+    codes_NM = ranked.encode(features_ND)
+    np.testing.assert_array_equal(codes_NM[:, :2], plain.encode(features_ND))
+    assert not codes_NM[:, 2].any()
+    np.testing.assert_array_equal(ranked.decode(codes_NM), plain.decode(codes_NM[:, :2]))
+
+
 @pytest.mark.parametrize("most_full", [10_000, 100], ids=["full", "mini-batches"])
 def test_the_same_seed_gives_the_same_centroids(most_full: int) -> None:
     features_ND = some_features()

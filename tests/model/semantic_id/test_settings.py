@@ -45,6 +45,8 @@ def test_any_list_of_sizes_goes_through_its_text(sizes: list[int]) -> None:
         ({"level_sizes": (2**20 + 1,)}, "levels: level 1 has"),
         ({"level_sizes": ()}, "levels: at least one"),
         ({"level_sizes": (2**20,) * 4}, "more ids than can be counted"),
+        ({"last_level": "popularity", "level_sizes": (4,)}, "last_level: popularity ranks"),
+        ({"last_level": "popularity", "method": "rqvae"}, "last_level: popularity ranks"),
         ({"cap": 0}, "cap: 0 is not above 0"),
         ({"dims": 0}, "dims: "),
         ({"window": 0}, "window: "),

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from model.training.config import OptimiserConfig
-from model.training.schedule import make_optimiser, rate_at
+from model.training.schedule import make_optimiser, rate_at, set_rate
 
 from .toys import Toy
 
@@ -34,8 +34,21 @@ def test_vectors_are_not_decayed_and_frozen_weights_are_left_out() -> None:
     network = Toy().network()
     network.rank_head.requires_grad_(False)
     optimiser = make_optimiser(network, OptimiserConfig(weight_decay=0.3))
-    groups = {group["weight_decay"]: {id(weight) for weight in group["params"]} for group in optimiser.param_groups}
+    decay = {id(weight): group["weight_decay"] for group in optimiser.param_groups for weight in group["params"]}
     head = {id(weight) for weight in network.rank_head.parameters()}
     for weight in network.parameters():
-        expected = id(weight) not in head
-        assert (id(weight) in groups[0.3 if weight.ndim > 1 else 0.0]) == expected
+        if id(weight) in head:
+            assert id(weight) not in decay
+        else:
+            assert decay[id(weight)] == (0.3 if weight.ndim > 1 else 0.0)
+
+
+def test_embeddings_learn_at_a_multiple_of_the_rate_and_forget_no_faster() -> None:
+    network = Toy().network()
+    optimiser = make_optimiser(network, OptimiserConfig(weight_decay=0.3, embedding_rate=5.0))
+    set_rate(optimiser, 2e-3)
+    embedding = network.model.embed_tokens.weight
+    for group in optimiser.param_groups:
+        assert group["lr"] == pytest.approx(1e-2 if any(weight is embedding for weight in group["params"]) else 2e-3)
+    decayed = [group["lr"] * group["weight_decay"] for group in optimiser.param_groups if group["weight_decay"]]
+    assert decayed == pytest.approx([6e-4] * len(decayed))
