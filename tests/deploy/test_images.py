@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client import CollectorRegistry
@@ -180,6 +181,13 @@ def test_what_is_put_on_top_is_in_no_image_that_did_not_ask_and_below_every_one_
     # As the tests have it: s3fs and moto agree on few pairs of releases.
     (tested,) = (one for one in required(["dev"]) if one.name == "aiobotocore")
     assert tested.specifier.contains(locked("s3")["aiobotocore"])
+
+
+def test_whoever_builds_can_ask_for_more_in_every_image() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    builds = [service["build"] for service in compose["services"].values() if "build" in service]
+    assert {build["args"]["EXTRAS"] for build in builds} == {"${IMAGE_EXTRAS:-}"}
+    assert '--build-arg EXTRAS="$(EXTRAS)"' in (ROOT / "Makefile").read_text()
 
 
 def test_the_light_image_has_no_torch() -> None:
