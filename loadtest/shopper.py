@@ -28,11 +28,14 @@ class Shopper:
     views: int = field(default=0, init=False)
 
     def open_page(self, now_ms: int) -> dict[str, object]:
-        """The body of `POST /trigger`; a first page view brings what the shopper clicked before."""
+        """The body of `POST /trigger`; a first page view brings what the shopper clicked before.
+
+        The request's id holds the time: of a stack that has seen this shopper before it is another request.
+        """
         self.views += 1
         body: dict[str, object] = {
             "user_id": self.user_id,
-            "request_id": f"{self.user_id}-{self.views}",
+            "request_id": f"{self.user_id}-{now_ms}-{self.views}",
             "scene": self.random.choice(SCENES),
             "context": {"device": self.random.choice(DEVICES)},
         }

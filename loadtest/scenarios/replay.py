@@ -87,7 +87,7 @@ class Replay(ShopUser):
         self.interact([{"user_id": user_id, **event}])
 
     def _open_page(self, user_id: str, device: str, recent: list[Event]) -> None:
-        request_id = f"{user_id}-{next(Replay.requests)}"
+        request_id = f"{user_id}-{now_ms()}-{next(Replay.requests)}"
         body: dict[str, object] = {"user_id": user_id, "request_id": request_id, "scene": SCENE}
         body |= {"context": {"device": device}, "recent": recent}
         began_s = time.monotonic()

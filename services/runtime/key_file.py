@@ -1,4 +1,4 @@
-"""The file of API keys: JSON, readable by its owner only, replaced whole; no secret is in it.
+"""The file of API keys: JSON, made readable by its owner only, replaced whole; no secret is in it.
 
 `rankgr keys` writes it, every process reads it and looks again when it changes: a revoked key ends within seconds.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -69,10 +70,13 @@ class KeyFile(BaseModel):
             raise BadKeyFile(f"{path}: {place}: {first['msg']}") from error
 
     def write(self, path: Path) -> None:
-        """Replace the file at once; it is readable by its owner only.  Raises BadKeyFile."""
+        """Replace the file at once.  A new one is readable by its owner only, an old one keeps owner and rights:
+        whoever reads it as another user would else go on with keys that were revoked.  Raises BadKeyFile.
+        """
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                _as_it_was(path, file.fileno())
                 file.write(self.model_dump_json(indent=2) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -95,6 +99,18 @@ class KeyFile(BaseModel):
         if len(left) == len(self.keys):
             raise BadKeyFile(f"there is no key {key_id!r}")
         return KeyFile(keys=left)
+
+
+def _as_it_was(path: Path, file: int) -> None:
+    """Owner and rights of the file at that path, where there is one, for the open one."""
+    try:
+        before = path.stat()
+    except FileNotFoundError:
+        return
+    now = os.fstat(file)
+    if (before.st_uid, before.st_gid) != (now.st_uid, now.st_gid):
+        os.fchown(file, before.st_uid, before.st_gid)
+    os.fchmod(file, stat.S_IMODE(before.st_mode))
 
 
 @dataclass(slots=True)

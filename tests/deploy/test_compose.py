@@ -28,7 +28,7 @@ PROCESSES = {
 }
 ONE_SHOT = ("topics", "bundle", "engine-ready", "load")
 VARIABLE = re.compile(r"\$\{[A-Z_]+:-([^}]*)\}")
-STREAM, STORE = "RANKGR_KAFKA_BOOTSTRAP", "RANKGR_BUNDLE_STORE"
+CACHE, STREAM, STORE = "RANKGR_REDIS_URL", "RANKGR_KAFKA_BOOTSTRAP", "RANKGR_BUNDLE_STORE"
 
 
 class Build(BaseModel):
@@ -167,6 +167,14 @@ def test_whoever_travels_by_kafka_waits_until_its_topics_are_there() -> None:
     assert travellers == {"trigger", "history", "precompute", "samples", "trainer", "console"}
     for name in travellers:
         assert "topics" in _awaited(name)
+
+
+def test_whoever_asks_the_cache_waits_for_it_and_nobody_else() -> None:
+    """Samples and trainer have no use for it: where there is Kafka no event travels by Redis."""
+    told = {name for name in PROCESSES if CACHE in COMPOSE.services[name].environment}
+    assert told == {"trigger", "history", "precompute", "retrieval", "console"}
+    assert {name for name in PROCESSES if "cache" in COMPOSE.services[name].depends_on} <= told
+    assert all("cache" in _awaited(name) for name in told)
 
 
 def test_whoever_serves_or_makes_models_follows_the_store_and_waits_until_there_is_one() -> None:

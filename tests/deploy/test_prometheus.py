@@ -44,6 +44,16 @@ def test_every_process_is_scraped_where_it_listens() -> None:
     assert found == {name: [f"{name}:{port}"] for name, port in PORTS.items()}
 
 
+def test_the_configuration_with_keys_is_the_other_one_and_shows_the_key_of_the_mounted_file_to_every_process() -> None:
+    open_, closed = (
+        yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("prometheus.yml", "prometheus-keys.yml")
+    )
+    shown = {"type": "Bearer", "credentials_file": "/keys/metrics.key"}
+    own = [job["job_name"] for job in closed["scrape_configs"] if job.pop("authorization", None) != shown]
+    assert own == ["prometheus"]
+    assert closed == open_
+
+
 def test_compose_has_the_services_that_are_scraped() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     assert {"trigger", "retrieval", "engine", "history", "precompute", "samples"} <= set(services)
@@ -90,7 +100,12 @@ def promtool(*words: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.heavy
 def test_promtool_accepts_configuration_and_rules() -> None:
-    for words in (("config", PROMETHEUS / "prometheus.yml"), ("rules", *rule_files())):
+    for words in (
+        ("config", PROMETHEUS / "prometheus.yml"),
+        # The file of the key is where compose mounts it.
+        ("config", "--syntax-only", PROMETHEUS / "prometheus-keys.yml"),
+        ("rules", *rule_files()),
+    ):
         checked = promtool("check", *words)
         assert checked.returncode == 0, checked.stdout + checked.stderr
 

@@ -32,6 +32,13 @@ def test_every_page_view_is_a_request_of_its_own() -> None:
     assert len({one.open_page(NOW_MS)["request_id"] for _ in range(20)}) == 20
 
 
+def test_a_shopper_who_comes_back_in_a_later_run_makes_other_requests() -> None:
+    """The same user and request would be the same event, which is computed once."""
+    earlier, later = shopper(), shopper()
+    before = {earlier.open_page(NOW_MS + view)["request_id"] for view in range(20)}
+    assert before.isdisjoint({later.open_page(NOW_MS + 60_000 + view)["request_id"] for view in range(20)})
+
+
 def test_everything_shown_is_an_exposure_once_and_feedback_concerns_only_what_was_shown() -> None:
     events = shopper().react(FRONT, "r-1", NOW_MS)
     seen = [event["item_id"] for event in events if event["behavior"] == "exposure"]

@@ -54,9 +54,9 @@ class BadInput:
         self.one_line("a value that is no number", said, "RANKGR_TRAINER_PUBLISH_EVERY_S")
 
     def _a_missing_secret(self) -> None:
-        said = self._once("trigger", KEYS_FILE="/keys/keys.json")
-        self.one_line("a file of keys that is not there", said, "/keys/keys.json")
-        said = self._once("trigger", ALLOW_NO_KEYS="false")
+        said = self._once("trigger", KEYS_FILE="/keys/absent.json")
+        self.one_line("a file of keys that is not there", said, "/keys/absent.json")
+        said = self._once("trigger", ALLOW_NO_KEYS="false", KEYS_FILE="")
         self.one_line("neither keys nor leave to do without", said, "RANKGR_API_KEYS_FILE")
 
     def _a_volume_that_cannot_be_written(self) -> None:

@@ -7,21 +7,26 @@ every service, tries bad input, and writes down what came of it.  Exit code 1 wh
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
+from loadtest.report import HEAD
 from services.runtime.embedded_redis import free_port
 from tests.deploy.compose.bad_input import BadInput, port_in_use
 from tests.deploy.compose.containers import ROOT, NotInTime, Stack, wait_for
+from tests.deploy.compose.keys import Keys
 from tests.deploy.compose.kills import Kills
 from tests.deploy.compose.shop import Page, Shop, requests
 from tests.deploy.compose.transcript import Transcript
@@ -48,6 +53,26 @@ QUICK = {
 
 
 @dataclass(frozen=True, slots=True)
+class More:
+    """What is tried beyond the plain stack: keys, a bundle of one's own, so many seconds of the load test."""
+
+    keys: Keys | None = None
+    given: Path | None = None
+    load_s: int = 0
+
+    @property
+    def key(self) -> str | None:
+        """What a visitor shows, too."""
+        return self.keys.own if self.keys is not None else None
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What docker-compose.yml is told."""
+        told = dict(self.keys.variables) if self.keys is not None else {}
+        return told | ({"BUNDLE_FROM": str(self.given.resolve())} if self.given is not None else {})
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One run of everything."""
 
@@ -57,6 +82,8 @@ class Trial:
     transcript: Transcript
     without: frozenset[str]
     broker_forgets: bool
+    more: More
+    kills: bool
 
     @property
     def engine(self) -> str:
@@ -76,6 +103,14 @@ class Trial:
         self._rights()
         self._journey()
         self.watchers(self.without)
+        if self.more.load_s:
+            self._load(self.more.load_s)
+        if self.more.keys is not None:
+            self.more.keys(self.shop, self.watchers.console_url, self.transcript)
+        if self.kills:
+            self._kills()
+
+    def _kills(self) -> None:
         helper = self.stack.containers("trigger")[0].image
         kill = Kills(self.stack, self.shop, self.transcript, helper, self.broker_forgets, requests("after"))
         kill(self.lasting)
@@ -84,7 +119,8 @@ class Trial:
     def _build(self) -> None:
         self.transcript.section("Images")
         began_s = time.monotonic()
-        said = self.stack.run("build", "trigger", "trainer", self.engine, within_s=3600.0)
+        words = ("--profile", "load", "build", "load") if self.more.load_s else ("build",)
+        said = self.stack.run(*words, "trigger", "trainer", self.engine, within_s=3600.0)
         took_s = time.monotonic() - began_s
         if not self.transcript.check("the images build", said.code == 0, f"{took_s:.0f} s"):
             raise NotInTime(said.text[-2000:])
@@ -137,6 +173,9 @@ class Trial:
         first = wait_for(lambda: self._fresh("r-1"), FIRST_WITHIN_S)
         self._page("GET /retrieve/ada?request_id=r-1&wait_ms=5000", first)
         self.transcript.check("the trigger's list is fresh", first.outcome == "fresh" and first.request == "r-1")
+        if self.more.given is not None:
+            version = json.loads((self.more.given / "manifest.json").read_text())["model_version"]
+            self.transcript.check("it is the given bundle's", first.model == version, first.model)
         said = self.shop.interact("ada", "r-1", "click", first.items[:3])
         self.transcript.show(f"POST /interactions ada r-1: clicks on {list(first.items[:3])}", "{} {}".format(*said))
         second = self._moved(first)
@@ -178,6 +217,13 @@ class Trial:
                               "bundles", "list", "--store", "/bundles/store")  # fmt: skip
         self.transcript.show("compose run --entrypoint rankgr bundle bundles list --store /bundles/store", said.text)
 
+    def _load(self, load_s: int) -> None:
+        """The profile `load` on the stack that is up."""
+        self.transcript.section("Load")
+        said = self.stack.run("run", "--rm", "-T", "load", within_s=load_s + 120.0, LOAD_SECONDS=str(load_s))
+        self.transcript.show(f"LOAD_SECONDS={load_s} compose run --rm load", "\n".join(verdict(said.text)))
+        self.transcript.check("the load test keeps its budgets", said.code == 0, f"exit code {said.code}")
+
     def _page(self, asked: str, page: Page) -> None:
         told = f"{page.status} {page.outcome} request={page.request} model={page.model} items={list(page.items)}"
         self.transcript.show(asked, f"{told}  ({page.ms:.0f} ms)")
@@ -197,41 +243,60 @@ def run(
     project: Annotated[str, typer.Option(help="The stack's name: several runs beside one another need several.")] = (
         "rankgr-compose-test"
     ),
+    keys: Annotated[bool, typer.Option("--keys", help="A stack that asks for keys.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="A bundle's directory, which user 10001 can read, in place of the synthetic one's."),
+    ] = None,
+    load_s: Annotated[int, typer.Option("--load", help="So many seconds of the profile `load`, too.")] = 0,
+    kills: Annotated[bool, typer.Option(help="Kill every service and try bad input.")] = True,
     out: Annotated[Path, typer.Option(help="The transcript.")] = Path("var/compose.md"),
 ) -> None:
     """Try the whole stack of docker-compose.yml on the container engine that DOCKER_HOST names."""
     if profile not in ENGINES:
         raise typer.BadParameter(f"one of {', '.join(ENGINES)}", param_hint="--profile")
     words = tuple(compose.split()) or found_compose()
-    ports = {f"{name}_PORT": free_port() for name in ("TRIGGER", "RETRIEVAL", "CONSOLE", "PROMETHEUS", "GRAFANA")}
-    variables = {**QUICK, **{name: str(port) for name, port in ports.items()}}
-    stack = Stack(words, project, profile, variables)
-    if stack.left():
-        # Another run's, which this one would kill and take down; or what an interrupted one left.
-        down = " ".join((*words, "--project-name", project, "--profile", profile, "down --volumes"))
-        raise typer.BadParameter(f"there is a stack of that name: {down}", param_hint="--project")
-    shop = Shop(f"http://127.0.0.1:{ports['TRIGGER_PORT']}", f"http://127.0.0.1:{ports['RETRIEVAL_PORT']}")
-    transcript = Transcript(["# docker-compose.yml, run for real", ""])
-    transcript.say(circumstances(stack))
-    console, prometheus = (f"http://127.0.0.1:{ports[name]}" for name in ("CONSOLE_PORT", "PROMETHEUS_PORT"))
-    watchers = Watchers(console, prometheus, transcript, precomputes=2)
-    trial = Trial(stack, shop, watchers, transcript, frozenset(without or ()), broker_forgets)
-    try:
-        trial(build)
-    except NotInTime as error:
-        transcript.check("the run came to its end", False, error)
-        for name in trial.lasting:
-            transcript.show(f"compose logs {name}", stack.run("logs", "--no-color", "--tail", "6", name).text)
-    finally:
-        transcript.section("Down")
-        said = stack.run("down", "--volumes", "--remove-orphans", within_s=300.0)
-        left = stack.left()
-        transcript.check("nothing is left behind", said.code == 0 and not left, " ".join(left))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(transcript.text)
+    with TemporaryDirectory() as directory:
+        more = More(Keys.made_in(Path(directory)) if keys else None, bundle, load_s)
+        ports = {f"{name}_PORT": free_port() for name in ("TRIGGER", "RETRIEVAL", "CONSOLE", "PROMETHEUS", "GRAFANA")}
+        variables = {**QUICK, **{name: str(port) for name, port in ports.items()}, **more.variables}
+        stack = Stack(words, project, profile, variables)
+        if stack.left():
+            # Another run's, which this one would kill and take down; or what an interrupted one left.
+            down = " ".join((*words, "--project-name", project, "--profile", profile, "down --volumes"))
+            raise typer.BadParameter(f"there is a stack of that name: {down}", param_hint="--project")
+        trigger, retrieval, console, prometheus = (
+            f"http://127.0.0.1:{ports[f'{name}_PORT']}" for name in ("TRIGGER", "RETRIEVAL", "CONSOLE", "PROMETHEUS")
+        )
+        shop = Shop(trigger, retrieval, more.key)
+        transcript = Transcript(["# docker-compose.yml, run for real", ""])
+        transcript.say(circumstances(stack))
+        watchers = Watchers(console, prometheus, transcript, precomputes=2, key=more.key)
+        trial = Trial(stack, shop, watchers, transcript, frozenset(without or ()), broker_forgets, more, kills)
+        try:
+            trial(build)
+        except NotInTime as error:
+            transcript.check("the run came to its end", False, error)
+            for name in trial.lasting:
+                transcript.show(f"compose logs {name}", stack.run("logs", "--no-color", "--tail", "6", name).text)
+        finally:
+            transcript.section("Down")
+            said = stack.run("down", "--volumes", "--remove-orphans", within_s=300.0)
+            left = stack.left()
+            transcript.check("nothing is left behind", said.code == 0 and not left, " ".join(left))
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(transcript.text)
     typer.echo(f"{out}: {len(transcript.failures)} failed")
     if transcript.failures:
         raise typer.Exit(1)
+
+
+def verdict(text: str) -> list[str]:
+    """What the load test prints at its end, without locust's own tables before and after."""
+    lines = text.splitlines()
+    begin = next((place for place, line in enumerate(lines) if line == HEAD.splitlines()[0]), max(0, len(lines) - 20))
+    end = next((place for place, line in enumerate(lines) if "locust.main: Shutting down" in line), len(lines))
+    return lines[begin:end]
 
 
 def found_compose() -> tuple[str, ...]:

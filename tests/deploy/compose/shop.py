@@ -33,7 +33,11 @@ class Shop:
 
     trigger_url: str
     retrieval_url: str
-    client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=LONGEST_WAIT_MS / 1000 + 5))
+    key: str | None = None
+    client: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = httpx.Client(timeout=LONGEST_WAIT_MS / 1000 + 5, headers=shown(self.key))
 
     def trigger(self, user: str, request: str, recent: tuple[int, ...] = ()) -> tuple[int, str]:
         """Status and body.  `recent`: items that the user has just clicked elsewhere in the shop."""
@@ -110,7 +114,7 @@ class Pulse:
 def pulse(shop: Shop, user: str, every_s: float = 0.1) -> Iterator[Pulse]:
     """Ask for a user's list all the time inside the block."""
     told, stop = Pulse(), threading.Event()
-    asking = Shop(shop.trigger_url, shop.retrieval_url)
+    asking = Shop(shop.trigger_url, shop.retrieval_url, shop.key)
 
     def ask() -> None:
         while not stop.wait(every_s):
@@ -126,6 +130,11 @@ def pulse(shop: Shop, user: str, every_s: float = 0.1) -> Iterator[Pulse]:
         stop.set()
         thread.join()
         asking.client.close()
+
+
+def shown(key: str | None) -> dict[str, str]:
+    """The header that shows a key, where there is one."""
+    return {"authorization": f"Bearer {key}"} if key else {}
 
 
 def requests(name: str) -> Iterator[str]:

@@ -9,9 +9,12 @@ import pytest
 import typer
 import yaml
 
+from loadtest.report import HEAD
+from services.runtime.key_file import KeyFile
 from tests.deploy.compose.bad_input import REFUSED, own_lines, refused_volumes
 from tests.deploy.compose.containers import ROOT, NotInTime, Stack, wait_for
-from tests.deploy.compose.run import ENGINES, ONE_SHOT, OURS, QUICK, THEIRS, found_compose, run
+from tests.deploy.compose.keys import Keys
+from tests.deploy.compose.run import ENGINES, ONE_SHOT, OURS, QUICK, THEIRS, More, found_compose, run, verdict
 from tests.deploy.compose.shop import Shop, pulse
 from tests.deploy.compose.transcript import Transcript
 from tests.deploy.compose.watchers import PROCESSES, jobs_of_the_file
@@ -54,6 +57,27 @@ def test_what_does_not_hold_is_in_the_transcript_and_counts(capsys: pytest.Captu
     shown += "- FAILED: nothing is lost (3 lost)\n"
     assert transcript.text == shown
     assert shown.splitlines()[-1] in capsys.readouterr().out
+
+
+def test_of_the_load_test_its_own_table_and_verdict_are_shown() -> None:
+    own = f"{HEAD}| trigger | 8 |\n\n8 of 8 were ready\nevery budget kept\n"
+    end = "[2026] x/INFO/locust.main: Shutting down (exit code 0)\nType | Name\n"
+    said = f"Creating x ... done\nType | Name\n\n{own}{end}"
+    assert verdict(said) == own.splitlines()
+    assert verdict("load test: no budgets\n") == ["load test: no budgets"]
+
+
+def test_keys_are_files_that_the_containers_users_read_and_the_stack_is_told_where(tmp_path: Path) -> None:
+    keys = Keys.made_in(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"keys.json", "metrics.key"}
+    assert all(file.stat().st_mode & 0o004 for file in tmp_path.iterdir())
+    scopes = [set(key.scopes) for key in KeyFile.read(tmp_path / "keys.json").keys]
+    assert scopes == [{"trigger", "retrieve", "engine", "metrics"}, {"trigger", "retrieve"}, {"metrics"}]
+    more = More(keys, tmp_path / "bundle")
+    assert more.key == keys.own
+    assert set(more.variables) <= set(re.findall(r"\$\{([A-Z_]+):-", (ROOT / "docker-compose.yml").read_text()))
+    assert set(more.variables) == {*keys.variables, "BUNDLE_FROM"}
+    assert (More().key, More().variables) == (None, {})
 
 
 def test_what_does_not_come_is_said_with_what_was_there() -> None:

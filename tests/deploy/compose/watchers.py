@@ -11,6 +11,7 @@ import httpx
 import yaml
 
 from tests.deploy.compose.containers import ROOT, NotInTime, wait_for
+from tests.deploy.compose.shop import shown
 from tests.deploy.compose.transcript import Transcript
 
 SEEN_WITHIN_S = 90.0
@@ -25,6 +26,7 @@ class Watchers:
     prometheus_url: str
     transcript: Transcript
     precomputes: int
+    key: str | None = None
 
     def __call__(self, without: frozenset[str]) -> None:
         self.transcript.section("Console and Prometheus")
@@ -41,7 +43,7 @@ class Watchers:
 
         def all_ready() -> bool:
             ready.clear()
-            ready.update(processes_on(self.console_url))
+            ready.update(processes_on(self.console_url, self.key))
             return set(ready) >= PROCESSES and not any(ready.values())
 
         self._seen("its system page sees every process, each of them ready", all_ready, ready)
@@ -75,13 +77,13 @@ class Watchers:
             self.transcript.check(what, True, found["ok"] if "ok" in found else ", ".join(sorted(found)))
 
 
-def processes_on(console_url: str) -> dict[str, str | None]:
+def processes_on(console_url: str, key: str | None = None) -> dict[str, str | None]:
     """Each process that the system page shows, and why it is not ready; None: it is."""
-    with httpx.stream("GET", f"{console_url}/api/system/live", timeout=20.0) as events:
+    with httpx.stream("GET", f"{console_url}/api/system/live", headers=shown(key), timeout=20.0) as events:
         for line in events.iter_lines():
             if line.startswith("data:"):
-                shown = json.loads(line.removeprefix("data:")).get("processes", [])
-                return {one["name"]: None if one["ready"] else one["why"] or "not ready" for one in shown}
+                found = json.loads(line.removeprefix("data:")).get("processes", [])
+                return {one["name"]: None if one["ready"] else one["why"] or "not ready" for one in found}
     return {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -104,6 +105,25 @@ def test_the_file_holds_no_secret_and_is_its_owner_s_alone(path: Path) -> None:
     [entry] = KeyFile.read(path).keys
     assert (entry.id, entry.name, entry.scopes, entry.created_at) == ("a1", "shop", (Scope.TRIGGER,), NOW)
     assert [one.name for one in path.parent.iterdir()] == [path.name], "nothing is left beside it"
+
+
+def test_whoever_could_read_the_file_still_can_once_a_key_is_made_or_revoked(path: Path) -> None:
+    """A container's user, say: it would go on with the keys that it read last."""
+    made(path)
+    path.chmod(0o644)
+    made(path, key_id="b2", secret="other")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    KeyFile.read(path).without_key("a1").write(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to somebody else")
+def test_a_file_that_was_given_to_another_user_stays_his(path: Path) -> None:
+    made(path)
+    os.chown(path, 10001, 10002)
+    KeyFile.read(path).without_key("a1").write(path)
+    now = path.stat()
+    assert (now.st_uid, now.st_gid, stat.S_IMODE(now.st_mode)) == (10001, 10002, 0o600)
 
 
 def test_a_key_that_is_revoked_or_new_counts_within_a_second_of_a_running_process(
