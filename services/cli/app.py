@@ -35,6 +35,8 @@ from services.cli import (
 )
 from services.cli.output import fail
 
+OURS = ("contracts", "model", "services")
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -89,6 +91,12 @@ def main() -> None:
         app()
     except RankGRError as error:
         fail(str(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in OURS:
+            raise
+        # An image holds what its process needs, and all commands.
+        fail(f"this command needs the package {error.name}, which is not installed here (an extra of rankgr has it)")
         sys.exit(1)
     except OSError as error:
         fail(f"{error.strerror or error}: {error.filename}" if error.filename else str(error))

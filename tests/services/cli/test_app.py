@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -132,3 +134,14 @@ def test_the_console_script_is_this_command_line(tmp_path: Path) -> None:
     assert first.startswith("#!")
     assert "from services.cli import main" in second
     assert run_process("data", "describe", tmp_path).code == 1
+
+
+def test_where_a_package_is_missing_a_command_that_needs_it_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text('raise ModuleNotFoundError("No module named torch", name="torch")\n')
+    command = [sys.executable, "-m", "services.cli", "bundles", "promote", str(tmp_path)]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"PYTHONPATH": str(tmp_path)}
+    )
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert "needs the package torch, which is not installed here" in line
