@@ -18,7 +18,7 @@ from loadtest.slowable_stack import Slow
 from services.runtime.die_with_parent import die_with_parent
 from services.runtime.embedded_redis import LOOPBACK, free_port
 
-PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples")
+PROCESSES = ("trigger", "history", "precompute", "engine", "retrieval", "samples", "console")
 READY_WITHIN_S = 180.0
 ASK_EVERY_S = 0.2
 STOP_WITHIN_S = 30.0
