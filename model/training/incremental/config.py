@@ -68,8 +68,9 @@ class IncrementalConfig:
     """Steps of `batch_samples` samples, replayed ones among them, at a constant rate after a linear warm-up.
 
     remembered: of so many sample ids the newest revision is known; what comes again later is taken for new.
-    follow_losses, follow_rate: losses and samples, or the rates, become those of the bundle whose weights are gone on
-    from, where it tells them.
+    embedding_rate: the embeddings learn at so many times the rate.
+    follow_losses, follow_rate: losses, samples and that ratio, or the rate, become those of the bundle whose weights
+    are gone on from, where it tells them.
     """
 
     seed: NonNegativeInt = 0
@@ -105,10 +106,11 @@ class IncrementalConfig:
 
     def taught(self, taught: Taught) -> IncrementalConfig:
         """The same with as much of this as is followed."""
-        config = replace(self, losses=taught.losses, samples=taught.samples) if self.follow_losses else self
-        if not self.follow_rate:
-            return config
-        return replace(config, learning_rate=taught.rate, embedding_rate=taught.embedding_rate)
+        config = self
+        if self.follow_losses:
+            # A ratio of rates is how these weights were taught, whatever the rate itself is.
+            config = replace(config, losses=taught.losses, samples=taught.samples, embedding_rate=taught.embedding_rate)
+        return replace(config, learning_rate=taught.rate) if self.follow_rate else config
 
     @property
     def new_samples(self) -> int:

@@ -30,8 +30,8 @@ class Keys:
     @classmethod
     def made_in(cls, directory: Path) -> Keys:
         """By `rankgr keys new`; readable by the containers' users, as their owners would be."""
-        own, visitor = (_new(directory, scopes) for scopes in (OWN_SCOPES, "trigger,retrieve"))
-        (directory / "metrics.key").write_text(_new(directory, "metrics"))
+        own, visitor = _new(directory, "stack", OWN_SCOPES), _new(directory, "visitor", "trigger,retrieve")
+        (directory / "metrics.key").write_text(_new(directory, "prometheus", "metrics"))
         directory.chmod(0o755)
         for file in directory.iterdir():
             file.chmod(0o644)
@@ -70,23 +70,13 @@ class Keys:
         transcript.check("a key opens, and once it is revoked no more", visits == [200, 401], visits)
 
 
-def _new(directory: Path, scopes: str) -> str:
-    name = "stack" if scopes == OWN_SCOPES else "prometheus" if scopes == "metrics" else "visitor"
+def _new(directory: Path, name: str, scopes: str) -> str:
     return _keys(directory, "new", "--scopes", scopes, "--name", name).strip()
 
 
 def _keys(directory: Path, *words: str) -> str:
     """What `rankgr keys` prints."""
-    command = [
-        sys.executable,
-        "-m",
-        "services.cli",
-        "keys",
-        words[0],
-        "--file",
-        str(directory / "keys.json"),
-        *words[1:],
-    ]
+    command = [sys.executable, "-m", "services.cli", "keys", *words, "--file", str(directory / "keys.json")]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

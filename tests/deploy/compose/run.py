@@ -261,6 +261,8 @@ def run(
         ports = {f"{name}_PORT": free_port() for name in ("TRIGGER", "RETRIEVAL", "CONSOLE", "PROMETHEUS", "GRAFANA")}
         variables = {**QUICK, **{name: str(port) for name, port in ports.items()}, **more.variables}
         stack = Stack(words, project, profile, variables)
+        if (said := stack.docker("version")).code:
+            raise typer.BadParameter(said.last_line, param_hint="DOCKER_HOST")
         if stack.left():
             # Another run's, which this one would kill and take down; or what an interrupted one left.
             down = " ".join((*words, "--project-name", project, "--profile", profile, "down --volumes"))

@@ -198,7 +198,7 @@ OTHERS = LossConfig(alpha=0.5, gamma=0.2)
 
 def other_bundle(place: Path) -> Bundle:
     """Another model, that was taught by other losses."""
-    told = Taught(losses=OTHERS, samples=CONFIG.samples, learning_rate=4e-3).to_json()
+    told = Taught(losses=OTHERS, samples=CONFIG.samples, learning_rate=4e-3, embedding_rate=3.0).to_json()
     write_bundle(dataclasses.replace(contents(4), newest_interaction_ms=5, training=told), place)
     return read_bundle(place)
 
@@ -220,7 +220,7 @@ def test_losses_are_those_of_the_bundle_that_is_gone_on_from_where_they_follow(t
     asked = dataclasses.replace(CONFIG, follow_losses=True)
     one = learner(asked)
     one.begin_anew(other_bundle(tmp_path / "other"))
-    assert one.config == dataclasses.replace(asked, losses=OTHERS)
+    assert one.config == dataclasses.replace(asked, losses=OTHERS, embedding_rate=3.0)
     assert one.intake.config == one.config
     write_bundle(contents(4), tmp_path / "older")
     one.begin_anew(read_bundle(tmp_path / "older"))
