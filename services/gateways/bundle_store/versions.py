@@ -88,8 +88,11 @@ class VersionedBundleStore:
 
     def bundles(self) -> list[StoredBundle]:
         """See the port."""
+        return self._sorted(self._visible())
+
+    def _sorted(self, visible: dict[str, dict[str, int]]) -> list[StoredBundle]:
         found = []
-        for version, sizes in self._visible().items():
+        for version, sizes in visible.items():
             try:
                 found.append(self._stored(version, sizes))
             except (BadBundle, NoSuchBundle) as error:
@@ -169,9 +172,11 @@ class VersionedBundleStore:
 
     def retain(self, keep: int, now_ms: int) -> list[str]:
         """See the port."""
-        newest = [one.version for one in self.bundles()][-keep:] if keep > 0 else []
+        # Listed once: what another publishes meanwhile is newer than all of these, and not judged here.
+        visible = self._visible()
+        newest = [one.version for one in self._sorted(visible)][-keep:] if keep > 0 else []
         gone = []
-        for version, sizes in self._visible().items():
+        for version, sizes in visible.items():
             # Looked up each time: a channel may have moved meanwhile.
             if version in newest or version in self._needed():
                 continue

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -89,6 +90,30 @@ class LossyMemory(MemoryFileSystem):  # type: ignore[misc]
         return file
 
 
+class RacedMemory(MemoryFileSystem):  # type: ignore[misc]
+    """Somebody else publishes as soon as the store's listing was read."""
+
+    protocol = "raced"
+    cachable = False
+    store: ClassVar[dict[str, Any]] = {}
+    race: Callable[[], object] | None = None
+
+    def find(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - what fsspec answers
+        found = super().find(*args, **kwargs)
+        race, self.race = self.race, None
+        if race is not None:
+            race()
+        return found
+
+
+def size_of(path: Path) -> int:
+    """A file's bytes; nothing where it went meanwhile, for it has its name only until it is whole."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def over(files: object) -> VersionedBundleStore:
     return VersionedBundleStore(ObjectBlobs(files, "/store", "memory://store"))
 
@@ -161,7 +186,7 @@ def test_a_publisher_that_is_killed_leaves_nothing_that_is_seen_and_nothing_for_
     (directory / MANIFEST_FILE).write_text(manifest.model_copy(update={"files": files}).model_dump_json())
     publisher = subprocess.Popen([sys.executable, "-c", PUBLISHER, str(place), str(directory)])
     try:
-        while not any(path.stat().st_size > 1000 for path in (place / PARTIAL).glob("*")):
+        while not any(size_of(path) > 1000 for path in (place / PARTIAL).glob("*")):
             assert publisher.poll() is None, "it was killed too late"
     finally:
         publisher.kill()
@@ -179,6 +204,16 @@ def test_what_did_not_arrive_whole_is_found_when_it_is_read_back(tmp_path: Path)
     with pytest.raises(BadBundle, match=r"model\.safetensors of \w+ did not arrive"):
         store.publish(directory_of(tmp_path, "tea"), NOW_MS)
     assert store.bundles() == []
+
+
+def test_a_version_published_while_retention_looks_is_not_removed(tmp_path: Path) -> None:
+    files = RacedMemory()
+    store = over(files)
+    for name in ("milk", "coffee"):
+        store.publish(directory_of(tmp_path, name), NOW_MS)
+    files.race = lambda: store.publish(directory_of(tmp_path, "tea"), NOW_MS)
+    assert len(store.retain(1, NOW_MS)) == 1
+    assert "tea" in {one.manifest.model_version for one in store.bundles()}
 
 
 def test_a_store_that_is_no_directory_is_one_line(tmp_path: Path) -> None:
