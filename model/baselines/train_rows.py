@@ -12,6 +12,7 @@ from contracts.behaviors import Level
 from contracts.errors import BadDataSet
 from model.data.arrays import Float32, Int8, Int32, Int64
 from model.data.data_set import DataSet
+from model.data.log import InteractionLog
 from model.data.popularity import trained_events, users_per_item
 
 
@@ -35,10 +36,14 @@ class TrainRows:
     @classmethod
     def of(cls, data: DataSet, level: Level) -> TrainRows:
         """Rows of level `level` or more.  Raises BadDataSet where there is none."""
-        log = data.log
+        return cls.of_log(data.log, data.name, level)
+
+    @classmethod
+    def of_log(cls, log: InteractionLog, name: str, level: Level) -> TrainRows:
+        """The same of a log alone; `name` is what an error calls it."""
         shown_E, used_E = trained_events(log, Level.EXPOSURE), trained_events(log, level)
         if not used_E.any():
-            raise BadDataSet(f"{data.name}: no training row of level {level.name.lower()} or more to fit on")
+            raise BadDataSet(f"{name}: no training row of level {level.name.lower()} or more to fit on")
         item_id = np.unique(log.item[shown_E])
         clicked, users = users_per_item(log, trained_events(log, Level.CLICK))
         popularity = np.zeros(len(item_id), np.float32)

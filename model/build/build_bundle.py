@@ -84,6 +84,7 @@ class BuildBundle:
         check_target(out, MANIFEST_FILE, replace=replace)
         catalog = ids.catalog
         fmt = self._format(catalog, logs)
+        neighbours, order = self._neighbours(logs)
         network = self.beginning.network(self.recipe, fmt, self.source.seed)
         if self.recipe.network.seeded_codes:
             seed_code_embeddings(network, ids.quantiser.codebooks)
@@ -99,6 +100,7 @@ class BuildBundle:
         if not is_main_process():
             return Built(report, None)
         network.to("cpu")
+        network.config = with_neighbours(network.config, order)
         contents = BundleContents(
             network=network,
             prompt_format=fmt,
@@ -107,10 +109,11 @@ class BuildBundle:
             quantiser=ids.quantiser.to_arrays(),
             features=feature_files(ids.features),
             data=self.source.as_json(),
-            metrics=self._evaluate(network, fmt, catalog, logs),
+            metrics=self._evaluate(network, fmt, catalog, logs, neighbours),
             created_at=self.now,
             tokenizer=self.beginning.tokenizer_files(fmt),
             training=self.recipe.taught().to_json(),
+            neighbours=neighbours,
         )
         manifest = write_bundle(contents, out, replace=replace)
         if self.run is not None:
@@ -146,12 +149,22 @@ class BuildBundle:
 
         return look
 
-    def _evaluate(self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, logs: Logs) -> dict[str, float]:
+    def _neighbours(self, logs: Logs) -> tuple[Neighbours | None, NeighbourOrder | None]:
+        if isinstance(logs, UserShards):
+            refuse_neighbours(self.recipe)
+            return None, None
+        [log] = logs
+        made = made_neighbours(log, self.source.name, self.recipe)
+        return made or (None, None)
+
+    def _evaluate(
+        self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, logs: Logs, neighbours: Neighbours | None
+    ) -> dict[str, float]:
         """Metrics on a sample of the test users, drawn with the build's seed."""
         evaluation = self.recipe.evaluation
         users = held_out_sample(_pieces(logs), Split.TEST, fmt.history_level, evaluation.users, self.source.seed)
         self.progress.begin("evaluating", len(users))
-        method = Generative(TwoStageDecoder(network, catalog), fmt, catalog)
+        method = Generative(TwoStageDecoder(network, catalog, neighbours=neighbours), fmt, catalog)
         ours = evaluate(method, users, evaluation.ks, advance=self.progress.advance)
         popularity = evaluate(Popularity(catalog), users, evaluation.ks)
         metrics: dict[str, float] = {"test_users": float(len(users))}

@@ -132,6 +132,21 @@ class DecodingConfig:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class NeighboursConfig:
+    """What training rows say of pairs of items, and how much that counts in a list's order (docs/training.md).
+
+    method: as the baselines of that name count pairs, cooccurrence over events of prompt.history_level or more,
+    transitions over clicks in their order; `none` leaves the order to the model alone.  per_item: how many neighbours
+    of an item are kept.  weight, floor: a list's scores gain weight * log(share + floor).
+    """
+
+    method: Literal["none", "cooccurrence", "transitions"] = "none"
+    weight: PositiveFloat = 4.0
+    floor: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-3
+    per_item: PositiveInt = 100
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class EvaluationConfig:
     """Metrics for the manifest, on so many test users, and the length of the fallback lists."""
 
@@ -152,6 +167,7 @@ class Recipe:
     optimiser: OptimiserConfig = OptimiserConfig()
     validation: ValidationConfig = ValidationConfig()
     decoding: DecodingConfig = DecodingConfig()
+    neighbours: NeighboursConfig = NeighboursConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     checkpoint_tokens: PositiveInt = 1_000_000
 

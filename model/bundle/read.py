@@ -19,8 +19,10 @@ from model.network.config import RankGRConfig
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
+from model.semantic_id.neighbours import Neighbours
 
 WEIGHTS_FILE = "model.safetensors"
+NEIGHBOURS_FILE = "neighbours.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Bundle:
     catalog: Catalog
     popular: PopularList
     weights: dict[str, Tensor]
+    neighbours: Neighbours | None = None
+    """What orders lists beside the weights, where the configuration wants that."""
 
     def network(self) -> RankGRNetwork:
         """A fresh network with these weights, in evaluation mode."""
@@ -54,8 +58,13 @@ def read_bundle(directory: Path) -> Bundle:
     except (OSError, SafetensorError) as error:
         raise BadBundle(f"{directory}: {WEIGHTS_FILE} is no safetensors file: {error}") from error
     _check_weights(directory, config, weights)
+    neighbours = None
+    if config.decode.neighbours is not None:
+        if NEIGHBOURS_FILE not in side.manifest.files:
+            raise BadBundle(f"{directory}: {CONFIG_FILE} orders by neighbours, the manifest lists no {NEIGHBOURS_FILE}")
+        neighbours = Neighbours.read(directory / NEIGHBOURS_FILE)
     popular = read_popular(directory)
-    return Bundle(directory, side.manifest, config, side.prompt_format, side.catalog, popular, weights)
+    return Bundle(directory, side.manifest, config, side.prompt_format, side.catalog, popular, weights, neighbours)
 
 
 def read_popular(directory: Path) -> PopularList:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from contracts.errors import BadBundle
 from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, Manifest, PopularList
-from model.bundle.prompt_side import CONFIG_FILE
 from model.bundle.read import WEIGHTS_FILE, read_bundle
 from model.bundle.verify import read_manifest
 from model.bundle.whole import sums_of, write_whole
@@ -68,7 +67,7 @@ def renew_bundle(source: Path, renewal: Renewal, directory: Path, *, replace: bo
         ):
             raise BadBundle(f"{source}: {changed[0]} is damaged")
         manifest = Manifest(
-            model_version=model_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),
+            model_version=model_version_of(files),
             catalog_version=before.catalog_version,
             created_at=renewal.created_at.isoformat(timespec="seconds"),
             data={**before.data, **renewal.data},

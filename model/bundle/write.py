@@ -17,11 +17,12 @@ from safetensors.torch import save_file as save_tensors
 from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, TRAINING_FILE, Manifest, PopularList
 from model.bundle.new_items import FEATURES_FOLDER, QUANTISER_FILE
 from model.bundle.prompt_side import CATALOG_FILE, CONFIG_FILE
-from model.bundle.read import WEIGHTS_FILE, read_bundle
+from model.bundle.read import NEIGHBOURS_FILE, WEIGHTS_FILE, read_bundle
 from model.bundle.whole import sums_of, write_whole
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat, tokenizer_files
 from model.semantic_id.catalog import Catalog
+from model.semantic_id.neighbours import Neighbours
 
 VERSION_DIGITS = 12
 
@@ -45,6 +46,8 @@ class BundleContents:
     """Unix ms of the newest interaction that the weights have seen; None: not told."""
     training: Mapping[str, object] | None = None
     """What the weights were taught, in the words of model/training/taught.py; None: not told."""
+    neighbours: Neighbours | None = None
+    """What the configuration's `decode.neighbours` orders by; None where it has none."""
 
 
 def write_bundle(contents: BundleContents, directory: Path, *, replace: bool = False) -> Manifest:
@@ -79,11 +82,13 @@ def _write_files(contents: BundleContents, staging: Path) -> Manifest:
     (staging / FEATURES_FOLDER).mkdir()
     for name, content in contents.features.items():
         (staging / FEATURES_FOLDER / name).write_bytes(content)
+    if contents.neighbours is not None:
+        contents.neighbours.write(staging / NEIGHBOURS_FILE)
     if contents.training is not None:
         write_json(staging / TRAINING_FILE, contents.training)
     files = sums_of(staging)
     manifest = Manifest(
-        model_version=model_version_of(files[WEIGHTS_FILE], files[CONFIG_FILE]),
+        model_version=model_version_of(files),
         catalog_version=contents.catalog.version,
         created_at=contents.created_at.isoformat(timespec="seconds"),
         data=dict(contents.data),
@@ -101,9 +106,10 @@ def save_weights(network: RankGRNetwork, staging: Path) -> None:
     save_tensors(weights, staging / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
-def model_version_of(*digests: str) -> str:
-    """Equal weights and configuration are one version, wherever they were made."""
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:VERSION_DIGITS]
+def model_version_of(files: Mapping[str, str]) -> str:
+    """Equal weights, configuration and neighbours are one version, wherever they were made; files: SHA-256 by name."""
+    parts = [files[name] for name in (WEIGHTS_FILE, CONFIG_FILE, NEIGHBOURS_FILE) if name in files]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:VERSION_DIGITS]
 
 
 def write_json(path: Path, content: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from contracts.errors import BadBundle, EngineFailed
+from model.decoding.neighbour_order import RETURN_DECAY
 from model.decoding.request import DecodePlan, DecodeRequest, DecodeResult, ScoredSids, key_positions, plan_of
 from model.network.attention import wide_dtype
 from model.network.config import RankGRConfig
 from model.network.network import RankGRNetwork
 from model.semantic_id.catalog import Catalog
+from model.semantic_id.neighbours import Neighbours
 
 Sid = tuple[int, ...]
 """Codes of a whole semantic id, or of a prefix of one."""
@@ -51,6 +53,7 @@ class ReferenceDecoder:
         catalog: Catalog,
         hidden: Collection[int] = frozenset(),
         *,
+        neighbours: Neighbours | None = None,
         clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         if catalog.level_sizes != config.level_sizes:
@@ -59,6 +62,7 @@ class ReferenceDecoder:
         self._config = config
         self._catalog = catalog
         self._hidden = frozenset(hidden)
+        self._neighbours = neighbours
         self._clock_s = clock_s
         self._rank_of = {sid: rank for rank, sid in enumerate(sorted({tuple(c) for c in catalog.codes.tolist()}))}
 
@@ -120,7 +124,54 @@ class ReferenceDecoder:
                 beams = sorted(self._scored(level, plan, beams, prefixes), key=lambda beam: beam.place)
                 beams = beams[: plan.beams[level - 1]]
                 timings[f"level{level}"] = (self._clock_s() - started) * 1e3
-        return beams
+        return self._by_neighbours(plan, beams)
+
+    def _by_neighbours(self, plan: DecodePlan, beams: list[_Beam]) -> list[_Beam]:
+        """The same beams, in the order that pairs of training make of it (model/decoding/neighbour_order.py)."""
+        order, neighbours = self._config.decode.neighbours, self._neighbours
+        if order is None or neighbours is None:
+            return beams
+        history = self._history(plan)
+        said: dict[Sid, float] = defaultdict(float)
+        for age, (sid, _) in enumerate(reversed(history)):
+            for other, says in self._beside(neighbours, sid):
+                said[other] += order.recency**age * says
+        total = sum(said.values())
+        share = {sid: says / total for sid, says in said.items()}
+        last_first = list(dict.fromkeys(sid for sid, clicked in reversed(history) if clicked))
+        for since, sid in enumerate(last_first):
+            share[sid] = max(share.get(sid, 0.0), order.returns * RETURN_DECAY**since)
+        gained = [
+            replace(beam, score=beam.score + order.weight * float(np.log(share.get(beam.sid, 0.0) + order.floor)))
+            for beam in beams
+        ]
+        return sorted(gained, key=lambda beam: beam.place)
+
+    def _history(self, plan: DecodePlan) -> list[tuple[Sid, bool]]:
+        """SIDs in the prompt, oldest first, and whether each was clicked; foreign ones left out."""
+        special = self._config.rankgr.special_tokens
+        shown = {special.get("behavior:pseudo_exposure"), special.get("behavior:exposure")}
+        levels, tokens = self._config.levels, plan.tokens.tolist()
+        found: list[tuple[Sid, bool]] = []
+        for start in range(len(tokens) - len(levels) + 1):
+            codes = [token - part.token_offset for token, part in zip(tokens[start:], levels, strict=False)]
+            if all(0 <= code < part.size for code, part in zip(codes, levels, strict=True)):
+                clicked = start == 0 or tokens[start - 1] not in shown
+                found.append((tuple(codes), clicked))
+        return [(sid, clicked) for sid, clicked in found if sid in self._rank_of]
+
+    def _beside(self, neighbours: Neighbours, sid: Sid) -> list[tuple[Sid, float]]:
+        """What pairs of training say of other SIDs, given one."""
+        row_of = {item: row for row, item in enumerate(self._catalog.item_id.tolist())}
+        found = []
+        for number, item in enumerate(neighbours.from_item.tolist()):
+            if item not in row_of or tuple(self._catalog.codes[row_of[item]].tolist()) != sid:
+                continue
+            for pair in range(int(neighbours.start[number]), int(neighbours.start[number + 1])):
+                other = int(neighbours.to_item[pair])
+                if other in row_of:
+                    found.append((tuple(self._catalog.codes[row_of[other]].tolist()), float(neighbours.says[pair])))
+        return found
 
     def _scored(self, level: int, plan: DecodePlan, beams: list[_Beam], prefixes: set[Sid]) -> list[_Beam]:
         """Every candidate of a level with its scores: inside the trie, among the top lambda, RSP on top."""

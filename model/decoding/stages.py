@@ -21,6 +21,7 @@ from model.decoding.decodable import Decodable
 from model.decoding.expand import ListRules, expand
 from model.decoding.left_out import LeftOut
 from model.decoding.level_search import LevelSearch
+from model.decoding.neighbour_order import NeighbourOrdering
 from model.decoding.pair_scorers import scorer_for
 from model.decoding.pairs import Part, ScoredPairs
 from model.decoding.prompt_keys import PromptKeys
@@ -29,6 +30,7 @@ from model.decoding.select import order_of
 from model.decoding.trie_on_device import levels_of
 from model.network.rank_head import Keys
 from model.semantic_id.catalog import Catalog
+from model.semantic_id.neighbours import Neighbours
 from model.semantic_id.trie import Removed, Trie
 
 
@@ -48,8 +50,8 @@ class Job:
 class TwoStages:
     """For one network, whose weights must not change afterwards, and one catalogue.
 
-    `hidden` items are never recommended.  Raises BadBundle when network and catalogue have different levels.
-    Safe to call from several threads.
+    `hidden` items are never recommended.  `neighbours`: what the model's order is to be corrected by, where it wants
+    that.  Raises BadBundle when network and catalogue have different levels.  Safe to call from several threads.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class TwoStages:
         hidden: Collection[int] = frozenset(),
         *,
         blocks: Blocks,
+        neighbours: Neighbours | None = None,
         clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         if catalog.level_sizes != network.config.level_sizes:
@@ -68,6 +71,9 @@ class TwoStages:
         self._network = network
         self._blocks = blocks
         self._clock_s = clock_s
+        self._ordering: NeighbourOrdering | None = None
+        if neighbours is not None:
+            self._ordering = NeighbourOrdering.of(neighbours, network.config, catalog, self.trie)
         self._left_out = LeftOut(catalog, self.trie, hidden)
         self._nodes = levels_of(self.trie, network.device)
         self._score_pairs = scorer_for(network, self._nodes, blocks)
@@ -115,10 +121,14 @@ class TwoStages:
         if beams is None or not len(beams):
             none = np.empty((0, self.trie.levels))
             return ScoredSids(np.empty(0, np.int64), np.empty(0), none, none)
-        order = order_of(beams.score.float())
+        score = beams.score
+        if self._ordering is not None:
+            gain = self._ordering.gains(job.plan.tokens, beams.node.cpu().numpy())
+            score = score + torch.from_numpy(gain).to(score)
+        order = order_of(score.float())
         return ScoredSids(
             sid=beams.node[order].cpu().numpy(),
-            score=beams.score[order].cpu().numpy(),
+            score=score[order].cpu().numpy(),
             iap_logprob=beams.iap[order].cpu().numpy(),
             rsp_logscore=beams.rsp[order].cpu().numpy(),
         )

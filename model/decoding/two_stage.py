@@ -18,13 +18,14 @@ from model.decoding.prefix_cache import CacheFigures, PrefixCache
 from model.decoding.request import DecodeRequest, DecodeResult, ScoredSids
 from model.decoding.stages import Job, TwoStages
 from model.semantic_id.catalog import Catalog
+from model.semantic_id.neighbours import Neighbours
 from model.semantic_id.trie import Trie
 
 
 class TwoStageDecoder:
     """Decodes for one network, whose weights must not change afterwards, and one catalogue.
 
-    `hidden` items are never recommended; `cache_bytes` bound what is kept of users' prompts (0: nothing).
+    `hidden` items are never recommended; `neighbours`: see `TwoStages`; `cache_bytes` bound what is kept of users' prompts (0: nothing).
     Raises BadBundle when network and catalogue have different levels.  Safe to call from several threads.
     """
 
@@ -35,11 +36,12 @@ class TwoStageDecoder:
         hidden: Collection[int] = frozenset(),
         *,
         blocks: Blocks | None = None,
+        neighbours: Neighbours | None = None,
         cache_bytes: int = 0,
         clock_s: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._blocks = blocks or Blocks.on(network.device)
-        self._stages = TwoStages(network, catalog, hidden, blocks=self._blocks, clock_s=clock_s)
+        self._stages = TwoStages(network, catalog, hidden, blocks=self._blocks, neighbours=neighbours, clock_s=clock_s)
         self._network = network
         self._cache = PrefixCache(cache_bytes)
         self._clock_s = clock_s

@@ -57,6 +57,19 @@ class RankHeadShape(Section):
     keys: Literal["items", "all"] = "items"
 
 
+class NeighbourOrder(Section):
+    """How pairs that training showed change a list's order (model/decoding/neighbour_order.py).
+
+    recency: what a history's event counts for, to that of the one after it; returns: the least share of what was
+    clicked last, 0 where users do not come back to what they had.
+    """
+
+    weight: PositiveFloat = Field(allow_inf_nan=False)
+    floor: float = Field(gt=0.0, lt=1.0)
+    recency: float = Field(gt=0.0, le=1.0)
+    returns: float = Field(ge=0.0, le=1.0)
+
+
 class DecodeDefaults(Section):
     """Widths per level and the rest of what a request may leave open."""
 
@@ -65,6 +78,7 @@ class DecodeDefaults(Section):
     lambda_scope: Literal["prefix", "request"] = "prefix"
     iap_mix: float = Field(default=0.0, allow_inf_nan=False)
     max_items_per_sid: PositiveInt = 5
+    neighbours: NeighbourOrder | None = None
 
 
 class RankGRSection(Section):
