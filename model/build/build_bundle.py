@@ -14,6 +14,7 @@ from contracts.progress import Progress
 from model.build.beginning import Beginning, FromSeed
 from model.build.catalogue import make_catalog
 from model.build.held_out_sample import held_out_sample
+from model.build.neighbours import made_neighbours, ordered_by, refuse_neighbours
 from model.build.network import seed_code_embeddings
 from model.build.popular import popular_lists
 from model.build.recipe import Recipe
@@ -29,9 +30,11 @@ from model.data.user_shards import UserShards
 from model.decoding.two_stage import TwoStageDecoder
 from model.evaluation.evaluate import evaluate
 from model.evaluation.recommender import Generative, Popularity
+from model.network.config import NeighbourOrder
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog
+from model.semantic_id.neighbours import Neighbours
 from model.training.devices import is_main_process
 from model.training.fit import Fit, FitReport
 from model.training.log_blocks import LogBlocks, Logs
@@ -100,7 +103,7 @@ class BuildBundle:
         if not is_main_process():
             return Built(report, None)
         network.to("cpu")
-        network.config = with_neighbours(network.config, order)
+        network.config = ordered_by(network.config, order)
         contents = BundleContents(
             network=network,
             prompt_format=fmt,

@@ -11,7 +11,7 @@ from model.baselines.item_to_item import RECENCY, cooccurrence, returns_often, t
 from model.baselines.train_rows import TrainRows
 from model.build.recipe import Recipe
 from model.data.log import InteractionLog
-from model.network.config import NeighbourOrder
+from model.network.config import NeighbourOrder, RankGRConfig
 from model.semantic_id.neighbours import Neighbours
 
 # Shapes: N items of the training rows, F of them with neighbours, P pairs.
@@ -56,6 +56,12 @@ def strongest(matrix: sp.csr_matrix, rows: TrainRows, most: int) -> Neighbours:
         to_item=rows.item_id[column_P].astype(np.int64),
         says=says_P,
     )
+
+
+def ordered_by(config: RankGRConfig, order: NeighbourOrder | None) -> RankGRConfig:
+    """The same configuration, with this order."""
+    decode = config.decode.model_copy(update={"neighbours": order})
+    return config.model_copy(update={"rankgr": config.rankgr.model_copy(update={"decode": decode})})
 
 
 def refuse_neighbours(recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from contracts.errors import BadBundle
 from contracts.manifest import POPULAR_FILE, Manifest, PopularList
+from model.bundle.neighbours import read_neighbours
 from model.bundle.prompt_side import CONFIG_FILE, read_prompt_side
 from model.bundle.verify import read_json
 from model.network.config import RankGRConfig
@@ -22,7 +23,6 @@ from model.semantic_id.catalog import Catalog
 from model.semantic_id.neighbours import Neighbours
 
 WEIGHTS_FILE = "model.safetensors"
-NEIGHBOURS_FILE = "neighbours.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,7 @@ def read_bundle(directory: Path) -> Bundle:
     except (OSError, SafetensorError) as error:
         raise BadBundle(f"{directory}: {WEIGHTS_FILE} is no safetensors file: {error}") from error
     _check_weights(directory, config, weights)
-    neighbours = None
-    if config.decode.neighbours is not None:
-        if NEIGHBOURS_FILE not in side.manifest.files:
-            raise BadBundle(f"{directory}: {CONFIG_FILE} orders by neighbours, the manifest lists no {NEIGHBOURS_FILE}")
-        neighbours = Neighbours.read(directory / NEIGHBOURS_FILE)
+    neighbours = read_neighbours(directory, side.manifest, config)
     popular = read_popular(directory)
     return Bundle(directory, side.manifest, config, side.prompt_format, side.catalog, popular, weights, neighbours)
 

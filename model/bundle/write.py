@@ -15,9 +15,10 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import save_file as save_tensors
 
 from contracts.manifest import MANIFEST_FILE, POPULAR_FILE, TRAINING_FILE, Manifest, PopularList
+from model.bundle.neighbours import NEIGHBOURS_FILE
 from model.bundle.new_items import FEATURES_FOLDER, QUANTISER_FILE
 from model.bundle.prompt_side import CATALOG_FILE, CONFIG_FILE
-from model.bundle.read import NEIGHBOURS_FILE, WEIGHTS_FILE, read_bundle
+from model.bundle.read import WEIGHTS_FILE, read_bundle
 from model.bundle.whole import sums_of, write_whole
 from model.network.network import RankGRNetwork
 from model.prompt import PromptFormat, tokenizer_files

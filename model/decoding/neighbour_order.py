@@ -36,7 +36,10 @@ class NeighbourOrdering:
 
     @classmethod
     def of(cls, neighbours: Neighbours, config: RankGRConfig, catalog: Catalog, trie: Trie) -> Self | None:
-        """For one catalogue; pairs with an item that it does not have count for nothing.  None: the model wants none."""
+        """For one catalogue: pairs with an item that it does not have count for nothing.
+
+        None where the model's lists are ordered by none.  Raises BadBundle as `PromptHistory.of` does.
+        """
         order = config.decode.neighbours
         if order is None:
             return None
@@ -46,14 +49,14 @@ class NeighbourOrdering:
         known_P = (from_P >= 0) & (to_P >= 0)
         pair_P = trie.sid_of_row[from_P[known_P]] * sids + trie.sid_of_row[to_P[known_P]]
         pair_Q, place_P = np.unique(pair_P, return_inverse=True)
-        says_Q = np.bincount(place_P, neighbours.says[known_P].astype(np.float64), len(pair_Q))
-        start = np.searchsorted(pair_Q, np.arange(sids + 1) * sids)
+        says_Q = np.bincount(place_P, neighbours.says[known_P].astype(np.float64), len(pair_Q)).astype(np.float64)
+        start = np.searchsorted(pair_Q, np.arange(sids + 1) * sids).astype(np.int64)
         return cls(order, start, pair_Q % sids, says_Q, PromptHistory.of(config, trie))
 
     def gains(self, tokens_L: Int64s, sid_K: Int64s) -> Float64s:
         """What each SID's score gains, [K]: weight * log(its share of what the history's items say + floor).
 
-        An item that was clicked has at least the share returns * RETURN_DECAY^k, where k other items were clicked since.
+        An item that was clicked has at least the share returns * RETURN_DECAY^k, with k others clicked since.
         """
         sid_H, clicked_H = self.prompts(tokens_L)
         share_K = np.maximum(self._shares(sid_H, sid_K), self._returns(sid_H[clicked_H], sid_K))

@@ -48,7 +48,8 @@ class DecodeRequest:
 class DecodeResult:
     """Items best first: score descending, then SID, then most popular, then item id.
 
-    item_id int64 [K]; score float32 [K]: log s + iap_mix * log p summed over levels in float64, and what neighbours add, rounded once;
+    item_id int64 [K]; score float32 [K]: log s + iap_mix * log p summed over levels in float64, and what neighbours
+    add, rounded once;
     codes int32 [K, M]; iap_logprob and rsp_logscore float32 [K, M]: log p and log s of each level.
     timings_ms: prefill, level1..levelM, expand; a stage shared by several users shows its whole time.
     counts: reused_tokens and computed_tokens of the prompt; per level beams<l> that there were and extended<l>

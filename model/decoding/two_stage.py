@@ -25,11 +25,12 @@ from model.semantic_id.trie import Trie
 class TwoStageDecoder:
     """Decodes for one network, whose weights must not change afterwards, and one catalogue.
 
-    `hidden` items are never recommended; `neighbours`: see `TwoStages`; `cache_bytes` bound what is kept of users' prompts (0: nothing).
+    `hidden` items are never recommended; `neighbours`: see `TwoStages`; `cache_bytes` bound what is kept of users'
+    prompts (0: nothing).
     Raises BadBundle when network and catalogue have different levels.  Safe to call from several threads.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a decision of its own
         self,
         network: Decodable,
         catalog: Catalog,

@@ -222,7 +222,11 @@ class RankGRConfig(Section):
     def to_json(self) -> dict[str, object]:
         """Content of `config.json`; transformers loads it as a Qwen2 whose output layer is the embedding."""
         content: dict[str, object] = self.model_dump(mode="json")
-        section = content.pop("rankgr")
+        section: object = content.pop("rankgr")
+        if self.decode.neighbours is None:
+            # Older releases read what does not order by any.
+            decode = self.rankgr.decode.model_dump(mode="json", exclude={"neighbours"})
+            section = {**self.rankgr.model_dump(mode="json"), "decode": decode}
         content.update(
             architectures=[ARCHITECTURE],
             model_type="qwen2",

@@ -35,7 +35,7 @@ def method_of(bundle: Bundle, decoding: Decoding, longest: int) -> Recommender:
         network.rank_head.silence()
     if not decoding.trie:
         return WithoutTrie.of(bundle, network, decoding, longest)
-    decoder = TwoStageDecoder(network, bundle.catalog)
+    decoder = TwoStageDecoder(network, bundle.catalog, neighbours=bundle.neighbours if decoding.neighbours else None)
     return Generative(decoder, bundle.prompt_format, bundle.catalog, lambdas=decoding.lambdas, iap_mix=decoding.iap_mix)
 
 

@@ -28,12 +28,14 @@ class Decoding:
 
     rank_head: False lets IAP's log p order alone, as it must where no rank head was trained.
     trie: False lets every combination of codes compete, items or not.
+    neighbours: order the final beam by the bundle's neighbours, too; the rest of a table shows the model alone.
     """
 
     lambdas: tuple[int, ...] | None = None
     iap_mix: float | None = None
     rank_head: bool = True
     trie: bool = True
+    neighbours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,11 @@ class SweepValues:
 
 
 def ablation(recipe: Recipe) -> list[Variant]:
-    """The paper's ablation: without LDPO, without RSP, without both (TIGER's plain generation), and no trie."""
-    return [
+    """The paper's ablation: without LDPO, without RSP, without both (TIGER's plain generation), and no trie.
+
+    None of them asks the bundle's neighbours; where the recipe has some, `with_neighbours` is `full` that does.
+    """
+    found = [
         Variant(FULL, Group.ABLATION, FULL, recipe),
         Variant("no_ldpo", Group.ABLATION, "no_ldpo", with_losses(recipe, alpha=0.0)),
         _without_rsp("no_rsp", with_losses(recipe, gamma=0.0)),
@@ -74,6 +79,9 @@ def ablation(recipe: Recipe) -> list[Variant]:
         # Not trained anew: what the same weights do when RSP is not asked.
         Variant("full_iap_order", Group.ABLATION, FULL, recipe, Decoding(rank_head=False, iap_mix=1.0)),
     ]
+    if recipe.neighbours.method != "none":
+        found.append(Variant("with_neighbours", Group.ABLATION, FULL, recipe, Decoding(neighbours=True)))
+    return found
 
 
 def sweeps(recipe: Recipe, values: SweepValues) -> list[Variant]:

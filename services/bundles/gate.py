@@ -47,7 +47,7 @@ class Gate:
         figures: dict[str, float] = {}
         try:
             self._same_words(candidate, serving)
-            decoder = TwoStageDecoder(candidate.network(), candidate.catalog)
+            decoder = TwoStageDecoder(candidate.network(), candidate.catalog, neighbours=candidate.neighbours)
             times = check_golden(decoder, candidate.prompt_format, self.clock.monotonic_s, self.rules.golden_ms)
             figures |= {"golden_median_ms": times.median_ms, "golden_worst_ms": times.worst_ms}
             if serving is not None and self.users:
@@ -88,5 +88,6 @@ class Gate:
                 )
 
     def _measured(self, bundle: Bundle) -> UserMetrics:
-        method = Generative(TwoStageDecoder(bundle.network(), bundle.catalog), bundle.prompt_format, bundle.catalog)
+        decoder = TwoStageDecoder(bundle.network(), bundle.catalog, neighbours=bundle.neighbours)
+        method = Generative(decoder, bundle.prompt_format, bundle.catalog)
         return measure_users(method, self.users, (self.rules.k,))

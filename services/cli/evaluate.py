@@ -41,6 +41,10 @@ def evaluate(
     iap_mix: Annotated[
         float | None, typer.Option(help="Weight of IAP's log p beside RSP's log s; default: the bundle's.")
     ] = None,
+    neighbours: Annotated[
+        bool,
+        typer.Option(help="Order by the bundle's neighbours, too, where it has some."),
+    ] = True,
     apart: Apart = False,
     dump: Dump = None,
     per_user: PerUser = None,
@@ -61,7 +65,7 @@ def evaluate(
     opened = read_bundle(bundle)
     level = opened.prompt_format.history_level
     users = measured_users(read_data_set(directory), Split[split.name], level, apart=apart)
-    decoder = TwoStageDecoder(opened.network(), opened.catalog)
+    decoder = TwoStageDecoder(opened.network(), opened.catalog, neighbours=opened.neighbours if neighbours else None)
     method = Generative(
         decoder,
         opened.prompt_format,

@@ -90,8 +90,8 @@ def _decode(bundle: Bundle, request: DecodeRequest, host: Host) -> DecodeResult:
         return decode_once(bundle, request)
     network = bundle.network()
     if host is Host.REFERENCE:
-        return ReferenceDecoder(network, bundle.config, bundle.catalog)(request)
-    result = TwoStageDecoder(network, bundle.catalog)([request])[0]
+        return ReferenceDecoder(network, bundle.config, bundle.catalog, neighbours=bundle.neighbours)(request)
+    result = TwoStageDecoder(network, bundle.catalog, neighbours=bundle.neighbours)([request])[0]
     if isinstance(result, RankGRError):
         raise BadRequest(str(result)) from result
     return result

@@ -171,7 +171,7 @@ def _vllm_host(settings: EngineSettings, bundle: Bundle, metrics: EngineMetrics)
     )
     search: Search = PooledSearch()
     if settings.decoding == "logits-processor":
-        search = BeamByBeam(bundle.config, bundle.catalog)
+        search = BeamByBeam(bundle.config, bundle.catalog, bundle.neighbours)
     return VllmHost(options, search, SystemClock(), metrics.note_batch)
 
 
@@ -184,7 +184,7 @@ def _torch_decoder(settings: EngineSettings, bundle: Bundle) -> TwoStageDecoder:
     except (RuntimeError, AssertionError) as error:
         raise BadRequest(f"device {settings.device!r} cannot be used: {str(error).splitlines()[0]}") from error
     fused = FusedNetwork(network, backend="inductor" if settings.compile else None)
-    return TwoStageDecoder(fused, bundle.catalog, cache_bytes=settings.prefix_cache_bytes)
+    return TwoStageDecoder(fused, bundle.catalog, neighbours=bundle.neighbours, cache_bytes=settings.prefix_cache_bytes)
 
 
 def _dtype_name(asked: Dtype, device: torch.device) -> Literal["float32", "bfloat16"]:

@@ -47,7 +47,7 @@ class InProcessArm:
 
     def __init__(self, bundle: Bundle, past: Past, terms: Terms, learning: IncrementalConfig | None) -> None:
         self._terms = terms
-        self._fmt, self._catalog = bundle.prompt_format, bundle.catalog
+        self._fmt, self._catalog, self._neighbours = bundle.prompt_format, bundle.catalog, bundle.neighbours
         self._histories = {
             user: [(int(one.item_id), int(LEVEL_OF[one.behavior])) for one in events] for user, events in past.items()
         }
@@ -76,7 +76,7 @@ class InProcessArm:
 
     def _serve(self, network: RankGRNetwork) -> None:
         # The decoder wants weights that stay; a learner goes on with its own.
-        self._decoder = TwoStageDecoder(network, self._catalog)
+        self._decoder = TwoStageDecoder(network, self._catalog, neighbours=self._neighbours)
 
     def _at_ms(self, requests: PeriodRequests, number: int) -> int:
         terms = self._terms

@@ -15,9 +15,11 @@ import numpy as np
 
 from contracts.errors import BadRequest, EngineDown, EngineFailed
 from model.decoding.expand import ListRules, expand
+from model.decoding.neighbour_order import NeighbourOrdering
 from model.decoding.request import DecodePlan, DecodeRequest, DecodeResult, Float64s, ScoredSids, plan_of
 from model.network.config import RankGRConfig
 from model.semantic_id.catalog import Catalog, Int64s
+from model.semantic_id.neighbours import Neighbours
 from model.semantic_id.trie import Trie
 from services.engine.vllm_host.options import VllmOptions
 from services.engine.vllm_plugin.names import EXTRA, PROMPT_TOKENS
@@ -71,11 +73,15 @@ class BeamByBeam:
 
     config: RankGRConfig
     catalog: Catalog
+    neighbours: Neighbours | None = None
     clock_s: Callable[[], float] = time.perf_counter
     trie: Trie = field(init=False)
+    ordering: NeighbourOrdering | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.trie = Trie.of_catalog(self.catalog)
+        if self.neighbours is not None:
+            self.ordering = NeighbourOrdering.of(self.neighbours, self.config, self.catalog, self.trie)
 
     def arguments(self, options: VllmOptions) -> dict[str, Any]:
         """A model that generates."""
@@ -150,6 +156,8 @@ class BeamByBeam:
         if plan.item_filter is not None:
             left_out = np.union1d(left_out, plan.item_filter.rows(len(self.catalog)))
         score = beams.gain.sum(1)
+        if self.ordering is not None:
+            score = score + self.ordering.gains(plan.tokens, beams.node)
         order = np.lexsort((beams.node, -score.astype(np.float32)))
         unknown = np.full(beams.gain.shape, np.nan)
         sids = ScoredSids(

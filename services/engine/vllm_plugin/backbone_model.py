@@ -124,5 +124,10 @@ class RankGRModel(nn.Module):
         if self._stages is None:
             network = VllmNetwork(self.bundle.config, self.model, self.rank_head)
             with torch.inference_mode():
-                self._stages = TwoStages(network, self.bundle.catalog, blocks=Blocks.on(network.device))
+                self._stages = TwoStages(
+                    network,
+                    self.bundle.catalog,
+                    blocks=Blocks.on(network.device),
+                    neighbours=self.bundle.neighbours,
+                )
         return self._stages

@@ -28,7 +28,7 @@ class TorchHost:
         bundle = read_bundle(start.bundle)
         network = bundle.network().to(torch.device(start.device), getattr(torch, start.dtype))
         fused = FusedNetwork(network, backend="inductor" if start.compile else None)
-        self._decoder = TwoStageDecoder(fused, bundle.catalog, cache_bytes=CACHE_BYTES)
+        self._decoder = TwoStageDecoder(fused, bundle.catalog, neighbours=bundle.neighbours, cache_bytes=CACHE_BYTES)
         self._start = start
 
     def about(self) -> dict[str, str]:

@@ -40,7 +40,7 @@ class VllmBench:
         )
         search: Search = PooledSearch()
         if start.host == "vllm_logits_processor":
-            search = BeamByBeam(bundle.config, bundle.catalog)
+            search = BeamByBeam(bundle.config, bundle.catalog, bundle.neighbours)
         self._host = VllmHost(options, search, SystemClock(), _nobody_counts)
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self._host.start())
