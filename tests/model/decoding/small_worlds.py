@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,9 +10,10 @@ import numpy as np
 import torch
 
 from model.decoding.request import DecodeRequest
-from model.network.config import RankGRConfig
+from model.network.config import NeighbourOrder, RankGRConfig
 from model.network.network import RankGRNetwork, network_from
 from model.semantic_id.catalog import Catalog, Int64s
+from model.semantic_id.neighbours import Neighbours
 
 SPECIALS = 5
 
@@ -33,6 +35,7 @@ class World:
     seed: int = 0
     beams: tuple[int, ...] = field(default=())
     lambdas: tuple[int, ...] = field(default=())
+    order: NeighbourOrder | None = None
 
     def config(self) -> RankGRConfig:
         # Level slices in another order than the levels, with gaps: nothing may rely on their place.
@@ -47,7 +50,7 @@ class World:
             vocab_size=SPECIALS + sum(self.sizes) + 2 * len(self.sizes),
             max_position=48,
             levels=[{"size": size, "token_offset": int(start)} for size, start in zip(self.sizes, starts, strict=True)],
-            special_tokens={"pad": 0, "marker": 1},
+            special_tokens={"pad": 0, "marker": 1, "behavior:exposure": 2, "behavior:click": 3},
             prompt={"max_tokens": 40, "block_tokens": 4},
             rank_head={
                 "mode": self.mode,
@@ -63,6 +66,7 @@ class World:
                 "lambda_scope": self.scope,
                 "iap_mix": self.iap_mix,
                 "max_items_per_sid": self.cap,
+                "neighbours": self.order,
             },
         )
 
@@ -83,6 +87,32 @@ class World:
             popularity=chance.integers(0, 3, self.items).astype(np.float32),
             level_sizes=self.sizes,
         )
+
+    def neighbours(self) -> Neighbours:
+        """Of half of the items, some of which the catalogue does not have."""
+        return random_neighbours(self.catalog(), self.seed)
+
+
+def random_neighbours(catalog: Catalog, seed: int) -> Neighbours:
+    """Half of the items and two that the catalogue does not have, with one to five neighbours each."""
+    chance = np.random.default_rng(seed)
+    known = chance.choice(catalog.item_id, len(catalog) // 2, replace=False)
+    strange = catalog.item_id[-1] + np.array([5, 7])
+    from_item = np.sort(np.concatenate([known, strange])).astype(np.int64)
+    start = np.concatenate([[0], np.cumsum(chance.integers(1, 6, len(from_item)))]).astype(np.int64)
+    to_item = chance.choice(np.concatenate([catalog.item_id, strange]), int(start[-1])).astype(np.int64)
+    return Neighbours(from_item, start, to_item, chance.uniform(0.1, 2.0, len(to_item)).astype(np.float32))
+
+
+def history_prompt(catalog: Catalog, config: RankGRConfig, rows: Sequence[int], shown: Sequence[bool]) -> Int64s:
+    """These rows' items, each behind a token that tells whether it was shown alone, and the marker."""
+    offsets = [part.token_offset for part in config.levels]
+    tokens = [
+        token
+        for row, only in zip(rows, shown, strict=True)
+        for token in (2 if only else 3, *(catalog.codes[row] + offsets).tolist())
+    ]
+    return np.array([*tokens, 1], np.int64)
 
 
 def prompt(config: RankGRConfig, length: int, seed: int, context: int = 2) -> Int64s:

@@ -14,16 +14,18 @@ from torch import Tensor
 from contracts.manifest import PopularList
 from model.bundle.read import WEIGHTS_FILE, Bundle, read_bundle
 from model.bundle.write import BundleContents, write_bundle
-from model.network.config import RankGRConfig
+from model.network.config import NeighbourOrder, RankGRConfig
 from model.network.network import network_from
 from model.prompt import PromptFormat
 from model.semantic_id.catalog import Catalog, Int64s
 
 from ....model.bundle.contents import change_tensors, sign_again
+from ....model.decoding.small_worlds import random_neighbours
 
 POISON = 2
 """A special token that `prompt` leaves out."""
 
+ORDER = NeighbourOrder(weight=3.0, floor=0.01, recency=0.7, returns=0.2)
 NOW = datetime(2026, 1, 18, 9, 30, tzinfo=UTC)
 
 
@@ -47,6 +49,7 @@ class Recipe:
     iap_mix: float = 0.0
     max_tokens: int = 400
     seed: int = 0
+    neighbours: bool = False
 
     def write(self, directory: Path) -> Bundle:
         """Write it and read it back."""
@@ -79,6 +82,7 @@ class Recipe:
                 "lambdas": self.lambdas,
                 "iap_mix": self.iap_mix,
                 "max_items_per_sid": 2,
+                "neighbours": ORDER if self.neighbours else None,
             },
         )
         network = network_from(config, self.seed)
@@ -99,6 +103,7 @@ class Recipe:
                 data={"name": "random"},
                 metrics={},
                 created_at=NOW,
+                neighbours=random_neighbours(self.catalog(), self.seed) if self.neighbours else None,
             ),
             directory,
         )

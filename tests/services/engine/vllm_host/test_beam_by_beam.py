@@ -51,12 +51,14 @@ class Stand:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
     # Three levels: a beam's older keys come out of the cache.
-    bundle = Recipe(sizes=(9, 11, 13), items=700, beams=(4, 9, 30), lambdas=(6, 5, 7), keys="items").write(
-        tmp_path_factory.mktemp("beams") / "bundle"
-    )
+    bundle = Recipe(
+        sizes=(9, 11, 13), items=700, beams=(4, 9, 30), lambdas=(6, 5, 7), keys="items", neighbours=True
+    ).write(tmp_path_factory.mktemp("beams") / "bundle")
     poison(bundle)
-    near = TwoStageDecoder(bundle.network(), bundle.catalog)
-    async with started(options_for(bundle, step_tokens=256), BeamByBeam(bundle.config, bundle.catalog)) as host:
+    near = TwoStageDecoder(bundle.network(), bundle.catalog, neighbours=bundle.neighbours)
+    async with started(
+        options_for(bundle, step_tokens=256), BeamByBeam(bundle.config, bundle.catalog, bundle.neighbours)
+    ) as host:
         yield Stand(bundle, host, near)
 
 
@@ -76,7 +78,9 @@ async def test_one_width_for_all_levels_and_any_lambda(stand: Stand, width: int,
 
 async def test_a_list_is_the_slow_references(stand: Stand) -> None:
     request = replace(stand.request(30, seed=2), beams=(3, 5, 8), lambdas=(4, 4, 4))
-    found = ReferenceDecoder(stand.bundle.network(), stand.bundle.config, stand.bundle.catalog)(request)
+    found = ReferenceDecoder(
+        stand.bundle.network(), stand.bundle.config, stand.bundle.catalog, neighbours=stand.bundle.neighbours
+    )(request)
     assert_same_list(await stand.ask(request), replace(found, iap_logprob=np.full_like(found.iap_logprob, np.nan)))
 
 

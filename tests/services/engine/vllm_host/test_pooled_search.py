@@ -61,10 +61,10 @@ class Stand:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stand(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stand]:
-    bundle = Recipe().write(tmp_path_factory.mktemp("pooled") / "bundle")
+    bundle = Recipe(neighbours=True).write(tmp_path_factory.mktemp("pooled") / "bundle")
     poison(bundle)
     batches: list[int] = []
-    near = TwoStageDecoder(bundle.network(), bundle.catalog)
+    near = TwoStageDecoder(bundle.network(), bundle.catalog, neighbours=bundle.neighbours)
     options = options_for(bundle, most=32, waiting=4, step_tokens=STEP_TOKENS)
     async with started(options, PooledSearch(), batches.append) as host:
         yield Stand(bundle, host, near, batches)
@@ -86,7 +86,9 @@ async def test_a_list_is_the_torch_hosts_cold_and_from_the_prefix_cache(stand: S
 @pytest.mark.parametrize("tokens", [9, 77])
 async def test_a_list_is_the_slow_references(stand: Stand, tokens: int) -> None:
     request = replace(stand.request(tokens, seed=50 + tokens), beams=(4, 30), lambdas=(6, 9))
-    reference = ReferenceDecoder(stand.bundle.network(), stand.bundle.config, stand.bundle.catalog)
+    reference = ReferenceDecoder(
+        stand.bundle.network(), stand.bundle.config, stand.bundle.catalog, neighbours=stand.bundle.neighbours
+    )
     assert_same_list(await stand.ask(request), reference(request))
 
 
