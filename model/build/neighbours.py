@@ -30,7 +30,7 @@ def made_neighbours(log: InteractionLog, name: str, recipe: Recipe) -> tuple[Nei
         return None
     directed = wish.method == "transitions"
     rows = TrainRows.of_log(log, name, Level.CLICK if directed else recipe.prompt.history_level)
-    matrix = transitions(rows) if directed else cooccurrence(rows)
+    matrix = transitions(rows) if directed else cooccurrence(rows, wish.prior)
     order = NeighbourOrder(
         weight=wish.weight,
         floor=wish.floor,

@@ -136,13 +136,15 @@ class NeighboursConfig:
     """What training rows say of pairs of items, and how much that counts in a list's order (docs/training.md).
 
     method: as the baselines of that name count pairs, cooccurrence over events of prompt.history_level or more,
-    transitions over clicks in their order; `none` leaves the order to the model alone.  per_item: how many neighbours
-    of an item are kept.  weight, floor: a list's scores gain weight * log(share + floor).
+    transitions over clicks in their order; `none` leaves the order to the model alone.  prior: of cooccurrence, users
+    added to both sides of the cosine.  per_item: how many neighbours of an item are kept.  weight, floor: a list's
+    scores gain weight * log(share + floor).
     """
 
     method: Literal["none", "cooccurrence", "transitions"] = "none"
     weight: PositiveFloat = 4.0
     floor: Annotated[float, Field(gt=0.0, lt=1.0)] = 1e-3
+    prior: NonNegativeFloat = 20.0
     per_item: PositiveInt = 100
 
 

@@ -62,6 +62,21 @@ def test_cooccurrence_counts_what_was_shown_where_histories_hold_it() -> None:
     assert pairs_of(made[0]) == {1: [3], 3: [1]}
 
 
+def test_a_prior_shrinks_what_few_users_say() -> None:
+    # 1 and 2 stand together for two users of many, 8 and 9 for the two that they have.
+    many = [event for user in range(6) for event in click(f"user-{user}", 1, 2 if user < 2 else 30 + user)]
+    data = data_of([*many, *click("ann", 8, 9), *click("bob", 8, 9)])
+    says = {}
+    for prior in (0.0, 20.0):
+        recipe = small_recipe(neighbours=NeighboursConfig(method="cooccurrence", prior=prior))
+        made = made_neighbours(data.log, data.name, recipe)
+        assert made is not None
+        rows = made[0].from_item.tolist()
+        says[prior] = [float(made[0].says[made[0].start[rows.index(item)]]) for item in (1, 8)]
+    assert says[0.0][1] == 1.0
+    assert says[0.0][1] / says[0.0][0] > says[20.0][1] / says[20.0][0]
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("most", [1, 3, 100])
 def test_the_strongest_of_every_item_are_kept_strongest_first(seed: int, most: int) -> None:
