@@ -44,6 +44,7 @@ class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, Client
     ttl_s: PositiveFloat = Field(default=86_400.0, allow_inf_nan=False)
     previous_ttl_s: PositiveFloat = Field(default=120.0, allow_inf_nan=False)
     concurrency: PositiveInt = 16
+    waiting: PositiveInt = 64
     max_attempts: PositiveInt = 200
     retry_after_s: PositiveFloat = Field(default=15.0, allow_inf_nan=False)
     retry_delay_s: PositiveFloat = Field(default=0.5, allow_inf_nan=False)
@@ -52,6 +53,19 @@ class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, Client
     history_ttl_s: PositiveFloat = Field(
         default=2_592_000.0, allow_inf_nan=False, validation_alias="RANKGR_HISTORY_TTL_S"
     )
+
+    @property
+    def longest_wait_s(self) -> float:
+        """How long a trigger may wait for a place: with two engine calls after it, it is settled before it is due."""
+        return min(self.max_age_s, self.retry_after_s / 3)
+
+    @property
+    def held(self) -> int:
+        """How many triggers are taken from the stream at once.
+
+        More than may work and wait: the newest can only go first if there is room to see them.
+        """
+        return 2 * self.concurrency + self.waiting
 
     @property
     def engine_urls(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.history.in_memory import MemoryHistoryStore
 from services.gateways.inference.port import EngineAnswer, EngineRequest
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
+from services.precompute.places import Places
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
 from services.precompute.prompt_of_user import PromptOfUser
 from services.precompute.wording import Wording, Wordings
@@ -69,7 +70,13 @@ class TellingEngine:
 class World:
     """A precompute use case and what it stands on."""
 
-    def __init__(self, *, exclude_purchased: bool = False, ledger: MemoryTriggerLedger | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        exclude_purchased: bool = False,
+        ledger: MemoryTriggerLedger | None = None,
+        places: Places | None = None,
+    ) -> None:
         self._groups = 0
         self.clock = ManualClock()
         self.histories = MemoryHistoryStore(self.clock)
@@ -87,6 +94,7 @@ class World:
             stream=self.stream,
             clock=self.clock,
             wordings=self.wordings,
+            places=places or Places(16, 64, 5.0),
             limits=Limits(max_age_ms=60_000, deadline_ms=5_000, exclude_purchased=exclude_purchased),
         )
 
