@@ -58,11 +58,16 @@ class Places:
         """How many wait now."""
         return len(self._waiting)
 
+    @property
+    def all_taken(self) -> bool:
+        """Whether the next one has to wait."""
+        return self._taken >= self.most
+
     @asynccontextmanager
     async def ask(self, user: UserId, age: TriggerAge) -> AsyncIterator[Standing]:
         """Inside the block a PLACE is the caller's; anything else means that there is none for it.
 
-        At once where one is free.  Else an older one of the same user goes, and the oldest of all where too many wait.
+        At once where one is free.  Else only a user's newest waits, and the oldest of all goes where too many do.
         """
         standing = await self._standing_of(user, age)
         try:
@@ -96,7 +101,7 @@ class Places:
     async def _standing_of(self, user: UserId, age: TriggerAge) -> Standing:
         if self._closed:
             return Standing.CLOSED
-        if self._taken < self.most:
+        if not self.all_taken:
             self._taken += 1
             return Standing.PLACE
         loop = asyncio.get_running_loop()
@@ -117,8 +122,13 @@ class Places:
             self._forget(waiter)
 
     def _queue(self, waiter: _Waiter) -> None:
-        for older in [one for one in self._waiting if one.user == waiter.user and one.age < waiter.age]:
-            self._tell(older, Standing.PASSED)
+        of_user = [one for one in self._waiting if one.user == waiter.user]
+        if any(waiter.age < one.age for one in of_user):
+            self._tell(waiter, Standing.PASSED)
+            return
+        for one in of_user:
+            if one.age < waiter.age:
+                self._tell(one, Standing.PASSED)
         insort(self._waiting, waiter)
         if len(self._waiting) > self.most_waiting:
             self._tell(self._waiting[0], Standing.CROWDED_OUT)

@@ -153,8 +153,11 @@ class PrecomputeCandidates:
         await self._remember(trigger)
         if self.newest.successor_of(trigger) is not None:
             return await self._without_a_place(trigger, Standing.PASSED)
+        queued = self.places.all_taken
         async with self.places.ask(trigger.user_id, TriggerAge.of(trigger)) as standing:
             if standing is Standing.PLACE:
+                if queued:
+                    stages.end("waiting")
                 async with self.turns.of(trigger.user_id):
                     return await self._with_a_place(trigger, stages)
         return await self._without_a_place(trigger, standing)
