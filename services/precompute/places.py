@@ -1,4 +1,4 @@
-"""Places at the engine: so many at once, and a free one goes to the newest trigger that waits.
+"""Places at the engine: so many at once, one per user, and a free one goes to the newest trigger that waits.
 
 `precompute_candidates` asks for one before it computes.  When triggers come faster than lists, the oldest first would
 make every list late; the newest first keeps as many in time as the engine can make.  Knows no store and no stream.
@@ -38,7 +38,7 @@ class _Waiter:
 
 @dataclass(slots=True)
 class Places:
-    """At most `most` at once; at most `most_waiting` wait, each `longest_wait_s` at most.
+    """At most `most` at once, each another user's; at most `most_waiting` wait, each `longest_wait_s` at most.
 
     `note_waiting` is told how many wait whenever that changes.  Belongs to one event loop.
     """
@@ -47,7 +47,7 @@ class Places:
     most_waiting: int
     longest_wait_s: float
     note_waiting: Callable[[int], None] = lambda _waiting: None
-    _taken: int = field(default=0, init=False)
+    _working: set[UserId] = field(default_factory=set, init=False)
     _came: int = field(default=0, init=False)
     _closed: bool = field(default=False, init=False)
     # Oldest first.
@@ -58,10 +58,9 @@ class Places:
         """How many wait now."""
         return len(self._waiting)
 
-    @property
-    def all_taken(self) -> bool:
-        """Whether the next one has to wait."""
-        return self._taken >= self.most
+    def has_one_for(self, user: UserId) -> bool:
+        """Whether this user's next one need not wait."""
+        return len(self._working) < self.most and user not in self._working
 
     @asynccontextmanager
     async def ask(self, user: UserId, age: TriggerAge) -> AsyncIterator[Standing]:
@@ -74,7 +73,7 @@ class Places:
             yield standing
         finally:
             if standing is Standing.PLACE:
-                self._pass_on()
+                self._pass_on(user)
 
     @asynccontextmanager
     async def open_until(self, stop: asyncio.Event) -> AsyncIterator[None]:
@@ -101,8 +100,9 @@ class Places:
     async def _standing_of(self, user: UserId, age: TriggerAge) -> Standing:
         if self._closed:
             return Standing.CLOSED
-        if not self.all_taken:
-            self._taken += 1
+        # Where there is one, nobody who waits could have it: that one's user has one already.
+        if self.has_one_for(user):
+            self._working.add(user)
             return Standing.PLACE
         loop = asyncio.get_running_loop()
         self._came += 1
@@ -115,7 +115,7 @@ class Places:
             return await waiter.told
         except asyncio.CancelledError:
             if not waiter.told.cancelled() and waiter.told.result() is Standing.PLACE:
-                self._pass_on()
+                self._pass_on(user)
             raise
         finally:
             timer.cancel()
@@ -134,16 +134,15 @@ class Places:
             self._tell(self._waiting[0], Standing.CROWDED_OUT)
         self.note_waiting(len(self._waiting))
 
-    def _pass_on(self) -> None:
-        """The place goes to the newest that waits, or becomes free."""
-        while self._waiting:
-            newest = self._waiting[-1]
-            if not newest.told.done():
-                self._tell(newest, Standing.PLACE)
-                return
-            # Its task was cancelled and has not run since.
-            self._forget(newest)
-        self._taken -= 1
+    def _pass_on(self, user: UserId) -> None:
+        """The place goes to the newest that waits and whose user has none, or becomes free."""
+        self._working.remove(user)
+        # Whose task was cancelled and has not run since is still in the queue.
+        waiting = (one for one in reversed(self._waiting) if not one.told.done() and one.user not in self._working)
+        newest = next(waiting, None)
+        if newest is not None:
+            self._working.add(newest.user)
+            self._tell(newest, Standing.PLACE)
 
     def _tell(self, waiter: _Waiter, standing: Standing) -> None:
         self._forget(waiter)

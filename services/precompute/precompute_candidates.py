@@ -69,7 +69,7 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Newer triggers of other users went before it: the engine cannot keep up, and its page is long gone."""
+    """Too many newer triggers of other users wait: the engine cannot keep up, and its page is long gone."""
 
     age_ms: int
 
@@ -102,7 +102,7 @@ class PrecomputeCandidates:
     """Turn one trigger into one stored candidate set, unless it is not worth computing.
 
     `wordings`: prompts, and what is left out of every list at this moment, in the words of each catalogue.
-    `places`: how many are computed at once, and who is next.
+    `places`: how many are computed at once, and who is next; of one user never two.
     Raises StoreDown, StreamDown, EngineDown and EngineBusy, and Overloaded and Unavailable where it had no place (the
     trigger should come again), and what the engine says of this one request alone.
     """
@@ -118,7 +118,6 @@ class PrecomputeCandidates:
     places: Places
     newest: NewestTriggers = field(default_factory=NewestTriggers)
     turns: Turns = field(default_factory=Turns)
-    remembering: Turns = field(default_factory=Turns)
     traces: Traces = field(default_factory=Untraced)
 
     async def __call__(self, trigger: TriggerRequested) -> Outcome:
@@ -153,32 +152,29 @@ class PrecomputeCandidates:
         await self._remember(trigger)
         if self.newest.successor_of(trigger) is not None:
             return await self._without_a_place(trigger, Standing.PASSED)
-        queued = self.places.all_taken
+        waits = not self.places.has_one_for(trigger.user_id)
         async with self.places.ask(trigger.user_id, TriggerAge.of(trigger)) as standing:
             if standing is Standing.PLACE:
-                if queued:
+                if waits:
                     stages.end("waiting")
-                async with self.turns.of(trigger.user_id):
-                    return await self._with_a_place(trigger, stages)
+                return await self._with_a_place(trigger, stages)
         return await self._without_a_place(trigger, standing)
 
     async def _remember(self, trigger: TriggerRequested) -> None:
         told = [PastInteraction(one.item_id, one.behavior, one.timestamp) for one in trigger.recent]
         if told:
             # In the order in which they came: whoever is computed has what the user's earlier triggers told.
-            async with self.remembering.of(trigger.user_id):
+            async with self.turns.of(trigger.user_id):
                 await self.histories.remember(trigger.user_id, told)
 
     async def _without_a_place(self, trigger: TriggerRequested, standing: Standing) -> Outcome:
         if standing is Standing.CLOSED:
             raise Unavailable("this process ends: another one will compute it")
         done = await self._not_worth_computing(trigger)
-        if done is not None:
-            return done
-        if standing is Standing.TOO_LONG and await self.store.head(trigger.user_id) is None:
-            # Any list is better than none, so it may have its turn when it is quieter.
+        if done is None and standing is Standing.TOO_LONG:
+            # It waits on in the stream, where no process has to be alive for it.
             raise Overloaded(f"no place for it within {self.places.longest_wait_s:g} s")
-        return GivenUp(self.clock.now_ms() - trigger.accepted_at)
+        return done or GivenUp(self.clock.now_ms() - trigger.accepted_at)
 
     async def _with_a_place(self, trigger: TriggerRequested, stages: Stages) -> Outcome:
         user = trigger.user_id

@@ -93,14 +93,30 @@ async def test_the_newest_that_waits_goes_first_and_the_event_decides_between_eq
     await ended(working)
 
 
-async def test_the_same_trigger_twice_has_a_place_twice() -> None:
-    places = Places(1, 10, LONG_S)
-    [working] = await asked(places, 9)
-    twins = [Asking(places, "twin", age(3)) for _ in range(2)]
+async def test_the_same_trigger_twice_has_a_place_twice_one_after_the_other() -> None:
+    places = Places(3, 10, LONG_S)
+    first, second = (Asking(places, "twin", age(3)) for _ in range(2))
     await settle()
-    assert all(twin.waits for twin in twins)
-    await ended(working, *twins)
-    assert [twin.told for twin in twins] == [PLACE, PLACE]
+    assert first.works
+    assert second.waits
+    await ended(first)
+    await settle()
+    assert second.works
+    await ended(second)
+
+
+async def test_who_has_a_place_waits_for_it_while_newer_ones_of_others_take_the_free_ones() -> None:
+    places = Places(2, 10, LONG_S)
+    first, second, other = Asking(places, "a", age(1)), Asking(places, "a", age(2)), Asking(places, "b", age(0))
+    await settle()
+    assert (first.works, second.waits, other.works) == (True, True, True)
+    await ended(other)
+    await settle()
+    assert second.waits
+    await ended(first)
+    await settle()
+    assert second.works
+    await ended(second)
 
 
 async def test_a_newer_one_of_the_same_user_lets_the_older_one_go_at_once() -> None:
@@ -168,7 +184,7 @@ async def test_a_place_that_is_given_to_one_that_is_cancelled_in_that_moment_goe
     assert chosen.task.cancelled()
     assert next_one.works
     await ended(next_one)
-    assert not places.all_taken
+    assert places.has_one_for(UserId("u"))
 
 
 STEPS = st.lists(
@@ -209,7 +225,7 @@ async def _live_through(most: int, most_waiting: int, steps: list[tuple[str, int
     async with asyncio.timeout(5):
         await ended(*everybody)
     assert all(one.told is not None or one.task.cancelled() for one in everybody)
-    assert (places.waiting, seen_waiting[-1], places._taken) == (0, 0, 0)
+    assert (places.waiting, seen_waiting[-1], len(places._working)) == (0, 0, 0)
 
 
 def _do(what: str, one: Asking) -> None:
@@ -225,6 +241,8 @@ async def _settle_and_check(places: Places, everybody: list[Asking]) -> None:
     waiting = [one for one in everybody if one.waits]
     assert len(working) <= places.most
     assert len(waiting) <= places.most_waiting
-    assert len(working) == places.most or not waiting, "nobody waits while a place is free"
+    busy = {one.user for one in working}
+    assert len(busy) == len(working), "one of each user"
+    assert len(working) == places.most or {one.user for one in waiting} <= busy, "nobody else waits while one is free"
     newest = {one.user: one.age for one in sorted(waiting, key=lambda one: one.age)}
     assert [one.age for one in waiting if newest[one.user] != one.age] == [], "one of each user waits, its newest"
