@@ -38,7 +38,7 @@ from services.precompute.precompute_candidates import (
 )
 from services.precompute.wording import Wordings
 
-from .world import USER, DownLedger, World
+from .world import USER, DownLedger, EngineOnHold, World
 
 CLICK = Behavior.CLICK
 
@@ -336,31 +336,6 @@ async def test_what_is_left_out_now_goes_with_the_request() -> None:
     await precompute(world.trigger("r-2"))
     assert [asked.item_filter for asked in world.engine.asked] == [None, b"\x0c\x00"]
     assert {asked.catalog_version for asked in world.engine.asked} == {world.catalog.version}
-
-
-class EngineOnHold:
-    """Answers as another does, once it is let go; counts who is inside."""
-
-    def __init__(self, behind: InferenceEngine) -> None:
-        self.behind = behind
-        self.let_go = asyncio.Event()
-        self.asked: list[UserId] = []
-        self.inside = self.most_inside = 0
-
-    async def recommend(self, request: EngineRequest) -> EngineAnswer:
-        assert request.user_id is not None
-        self.asked.append(UserId(request.user_id))
-        self.inside += 1
-        self.most_inside = max(self.most_inside, self.inside)
-        await self.let_go.wait()
-        self.inside -= 1
-        return await self.behind.recommend(request)
-
-    async def ping(self) -> None:
-        """Always usable."""
-
-    async def close(self) -> None:
-        """Nothing to free."""
 
 
 class Crowd:

@@ -19,7 +19,7 @@ from services.gateways.candidate_store.in_memory import MemoryCandidateStore
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.history.in_memory import MemoryHistoryStore
-from services.gateways.inference.port import EngineAnswer, EngineRequest
+from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
 from services.precompute.places import Places
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
@@ -59,6 +59,31 @@ class TellingEngine:
             raise CatalogMismatch(str(request.catalog_version), self.catalog_version)
         items = (Candidate(ItemId(12), -0.5, (2, 2)), Candidate(ItemId(13), -1.5, (3, 3)))
         return EngineAnswer("m1", self.catalog_version, items, {"queue": 1.0, "prefill": 2.0})
+
+    async def ping(self) -> None:
+        """Always usable."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
+class EngineOnHold:
+    """Answers as another does, once it is let go; counts who is inside."""
+
+    def __init__(self, behind: InferenceEngine) -> None:
+        self.behind = behind
+        self.let_go = asyncio.Event()
+        self.asked: list[UserId] = []
+        self.inside = self.most_inside = 0
+
+    async def recommend(self, request: EngineRequest) -> EngineAnswer:
+        assert request.user_id is not None
+        self.asked.append(UserId(request.user_id))
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        await self.let_go.wait()
+        self.inside -= 1
+        return await self.behind.recommend(request)
 
     async def ping(self) -> None:
         """Always usable."""
