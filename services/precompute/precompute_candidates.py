@@ -14,11 +14,10 @@ from contracts.errors import (
     CatalogMismatch,
     DeadlineExceeded,
     EngineDown,
+    NoPlace,
     NothingToRecommend,
-    Overloaded,
     RankGRError,
     StoreDown,
-    Unavailable,
 )
 from contracts.ids import ItemId, RequestId
 from contracts.messages import CandidatesComputed, Topic, TriggerRequested
@@ -103,8 +102,8 @@ class PrecomputeCandidates:
 
     `wordings`: prompts, and what is left out of every list at this moment, in the words of each catalogue.
     `places`: how many are computed at once, and who is next; of one user never two.
-    Raises StoreDown, StreamDown, EngineDown and EngineBusy, and Overloaded and Unavailable where it had no place (the
-    trigger should come again), and what the engine says of this one request alone.
+    Raises StoreDown, StreamDown, EngineDown, EngineBusy, and NoPlace where it waited in vain (the trigger should come
+    again), and what the engine says of this one request alone.
     """
 
     histories: HistoryStore
@@ -169,11 +168,11 @@ class PrecomputeCandidates:
 
     async def _without_a_place(self, trigger: TriggerRequested, standing: Standing) -> Outcome:
         if standing is Standing.CLOSED:
-            raise Unavailable("this process ends: another one will compute it")
+            raise NoPlace("this process ends: another one will compute it")
         done = await self._not_worth_computing(trigger)
         if done is None and standing is Standing.TOO_LONG:
             # It waits on in the stream, where no process has to be alive for it.
-            raise Overloaded(f"no place for it within {self.places.longest_wait_s:g} s")
+            raise NoPlace(f"no place for it within {self.places.longest_wait_s:g} s")
         return done or GivenUp(self.clock.now_ms() - trigger.accepted_at)
 
     async def _with_a_place(self, trigger: TriggerRequested, stages: Stages) -> Outcome:

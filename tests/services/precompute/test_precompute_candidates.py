@@ -15,11 +15,10 @@ from contracts.errors import (
     EngineBusy,
     EngineDown,
     EngineFailed,
+    NoPlace,
     NothingToRecommend,
-    Overloaded,
     RankGRError,
     StreamDown,
-    Unavailable,
 )
 from contracts.ids import ItemId, RequestId, UserId
 from contracts.messages import TriggerRequested
@@ -416,11 +415,23 @@ async def test_the_oldest_is_given_up_where_too_many_wait_and_nobody_waits_for_i
 async def test_one_that_waited_too_long_comes_again_and_its_page_may_still_wait_for_it() -> None:
     crowd = Crowd(Places(1, 2, 0.01))
     first, waiting = await crowd.come("first", "a")
-    with pytest.raises(Overloaded) as raised:
+    with pytest.raises(NoPlace) as raised:
         await waiting
     assert raised.value.retriable
     assert not await crowd.world.is_settled("r-a-1", "a")
     crowd.engine.let_go.set()
+    await first
+
+
+async def test_one_that_comes_again_while_it_waits_is_computed_once() -> None:
+    crowd = Crowd(Places(1, 4, 60.0))
+    [first] = await crowd.come("first")
+    trigger = await crowd.world.announced(crowd.world.trigger("r-a", user="a"))
+    twins = [asyncio.ensure_future(crowd.precompute(trigger)) for _ in range(2)]
+    crowd.engine.let_go.set()
+    outcomes = await asyncio.gather(*twins)
+    assert [type(one) for one in outcomes] == [Computed, AlreadyThere]
+    assert crowd.engine.asked == ["first", "a"]
     await first
 
 
@@ -438,7 +449,7 @@ async def test_at_the_end_those_that_wait_come_again_and_what_was_begun_is_finis
     crowd = Crowd(places)
     begun, waiting = await crowd.come("first", "a")
     places.close()
-    with pytest.raises(Unavailable) as raised:
+    with pytest.raises(NoPlace) as raised:
         await waiting
     assert raised.value.retriable
     crowd.engine.let_go.set()
