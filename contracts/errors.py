@@ -26,6 +26,7 @@ RankGRError
 |- Overloaded             too much is waiting, retriable later
 |  |- EngineBusy
 |  |- RateLimited         more requests than one user or key may make
+|  |- NoPlace             it was not its turn: nothing was tried, so nothing failed
 |- DeadlineExceeded       the answer would come too late
 |- KeptSetFailed          the hidden items kept on disk cannot be read or written; the store has them still
 |- TrainingStuck          step after step would have ruined the weights, final
@@ -38,9 +39,13 @@ from typing import ClassVar
 
 
 class RankGRError(Exception):
-    """Root.  `retriable` says whether the same call may succeed later without change."""
+    """Root.  `retriable` says whether the same call may succeed later without change.
+
+    `tried` is False where nothing was attempted: such a call may come again as often as it takes.
+    """
 
     retriable: ClassVar[bool] = False
+    tried: ClassVar[bool] = True
 
 
 class BadInput(RankGRError):
@@ -195,6 +200,12 @@ class RateLimited(Overloaded):
     def __init__(self, whose: str, retry_after_s: float) -> None:
         super().__init__(f"too many requests of this {whose}: the next one in {retry_after_s:.1f} s")
         self.retry_after_s = retry_after_s
+
+
+class NoPlace(Overloaded):
+    """It was not its turn, so nothing was tried; it may come again as often as it takes."""
+
+    tried = False
 
 
 class DeadlineExceeded(RankGRError):

@@ -92,7 +92,7 @@ class CandidatesComputed(Message):
     catalog_version: str
     item_ids: tuple[ItemIdField, ...]
     stages_ms: dict[str, float] = {}
-    """How long each part of the way took: stream, prompt, the engine's own stages, store."""
+    """How long each part took: stream, waiting (where it had to, for a place), prompt, the engine's stages, store."""
 
 
 class SessionSampled(Message):

@@ -31,6 +31,7 @@ TITLE_WIDTH = 64
 RECENT_SHOWN = 6
 STAGES = {
     "stream": "stream",
+    "waiting": "waiting for a place",
     "prompt": "history and prompt",
     "queue": "engine queue",
     "prefill": "prefill",

@@ -36,6 +36,7 @@ from services.gateways.redis_link.mux_node import LinkWatch
 from services.gateways.trigger_ledger.in_redis import RedisTriggerLedger
 from services.precompute.consumer import GROUP, ConsumeTriggers
 from services.precompute.metrics import PrecomputeMetrics
+from services.precompute.places import Places
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
 from services.precompute.settings import PrecomputeSettings
 from services.precompute.wording import Wordings, wording_of
@@ -99,7 +100,8 @@ def create(
     publisher = CountedPublisher(outside.stream, PublishMetrics(registry))
     wordings = Wordings(wording_of(side, lambda: outside.hidden.now.items))
     follow.serves(side.manifest, SystemClock())
-    effect = ConsumeTriggers(_verb(settings, wordings, outside, publisher, traces), metrics)
+    places = Places(settings.concurrency, settings.waiting, settings.longest_wait_s, metrics.note_waiting)
+    effect = ConsumeTriggers(_verb(settings, wordings, outside, publisher, traces, places), metrics)
     beside = ConsumeBeside(lambda stop: _consume(settings, outside.stream, effect, watch, stop))
 
     async def use(directory: Path) -> None:
@@ -139,15 +141,16 @@ async def _consume(
     stop: asyncio.Event,
 ) -> None:
     consumer = stream.consumer(Topic.TRIGGERS, GROUP, f"{socket.gethostname()}-{os.getpid()}")
-    await consume(
-        consumer,
-        effect,
-        concurrency=settings.concurrency,
-        max_attempts=settings.max_attempts,
-        stop=stop,
-        random=SystemRandom(),
-        watch=watch,
-    )
+    async with effect.precompute.places.open_until(stop):
+        await consume(
+            consumer,
+            effect,
+            concurrency=settings.held,
+            max_attempts=settings.max_attempts,
+            stop=stop,
+            random=SystemRandom(),
+            watch=watch,
+        )
     await consumer.close()
 
 
@@ -186,7 +189,12 @@ def _connect(settings: PrecomputeSettings, engine: InferenceEngine, watch: LinkW
 
 
 def _verb(
-    settings: PrecomputeSettings, wordings: Wordings, outside: _Outside, publisher: EventPublisher, traces: Traces
+    settings: PrecomputeSettings,
+    wordings: Wordings,
+    outside: _Outside,
+    publisher: EventPublisher,
+    traces: Traces,
+    places: Places,
 ) -> PrecomputeCandidates:
     return PrecomputeCandidates(
         histories=outside.histories,
@@ -197,6 +205,7 @@ def _verb(
         clock=SystemClock(),
         traces=traces,
         wordings=wordings,
+        places=places,
         limits=Limits(
             max_age_ms=round(settings.max_age_s * 1000),
             deadline_ms=settings.engine_deadline_ms,

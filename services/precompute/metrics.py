@@ -9,17 +9,19 @@ from services.precompute.precompute_candidates import (
     Computed,
     Empty,
     Expired,
+    GivenUp,
     Outcome,
     Superseded,
 )
 from services.runtime.tallies import RecentCountTally
-from services.runtime.telemetry import counter, histogram
+from services.runtime.telemetry import counter, gauge, histogram
 
 _NAMES: dict[type[Outcome], str] = {
     Computed: "computed",
     Superseded: "superseded",
     AlreadyThere: "already_there",
     Expired: "expired",
+    GivenUp: "given_up",
     Empty: "empty",
 }
 
@@ -34,6 +36,7 @@ class PrecomputeMetrics:
         # There from the outset: an increase from nothing to one is none to whoever watches.
         for name in _NAMES.values():
             self._triggers.labels(name)
+        self._waiting = gauge(registry, "rankgr_precompute_waiting", "Triggers that wait for a place at the engine.")
         self._seconds = histogram(
             registry,
             "rankgr_precompute_trigger_to_candidates_seconds",
@@ -67,6 +70,10 @@ class PrecomputeMetrics:
     def note_call(self, replica: str, outcome: str) -> None:
         """Count one call to one engine."""
         self._calls.labels(replica, outcome).inc()
+
+    def note_waiting(self, waiting: int) -> None:
+        """Show how many triggers wait for a place now."""
+        self._waiting.set(waiting)
 
     def note(self, outcome: Outcome) -> None:
         """Count one trigger's outcome."""

@@ -22,6 +22,11 @@ class TriggerAge:
     accepted_at: int
     event_id: str
 
+    @classmethod
+    def of(cls, trigger: TriggerRequested) -> TriggerAge:
+        """A trigger's."""
+        return cls(trigger.accepted_at, trigger.event_id)
+
 
 @dataclass(slots=True)
 class NewestTriggers:
@@ -32,7 +37,7 @@ class NewestTriggers:
 
     def note(self, trigger: TriggerRequested) -> None:
         """Remember it if it is the user's newest."""
-        age = TriggerAge(trigger.accepted_at, trigger.event_id)
+        age = TriggerAge.of(trigger)
         known = self._newest.get(trigger.user_id)
         if known is None or known[0] < age:
             self._newest[trigger.user_id] = (age, trigger.request_id)
@@ -43,6 +48,6 @@ class NewestTriggers:
     def successor_of(self, trigger: TriggerRequested) -> RequestId | None:
         """The request of a newer trigger of this user's, None where none is known."""
         known = self._newest.get(trigger.user_id)
-        if known is None or known[0] <= TriggerAge(trigger.accepted_at, trigger.event_id):
+        if known is None or known[0] <= TriggerAge.of(trigger):
             return None
         return known[1]

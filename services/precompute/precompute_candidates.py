@@ -14,6 +14,7 @@ from contracts.errors import (
     CatalogMismatch,
     DeadlineExceeded,
     EngineDown,
+    NoPlace,
     NothingToRecommend,
     RankGRError,
     StoreDown,
@@ -25,7 +26,8 @@ from services.gateways.event_stream.port import EventPublisher
 from services.gateways.history.port import HistoryStore, PastInteraction
 from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.gateways.trigger_ledger.port import TriggerLedger
-from services.precompute.newest_triggers import NewestTriggers
+from services.precompute.newest_triggers import NewestTriggers, TriggerAge
+from services.precompute.places import Places, Standing
 from services.precompute.prompt_of_user import purchased
 from services.precompute.stages import Stages
 from services.precompute.turns import Turns
@@ -65,6 +67,13 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenUp:
+    """Too many newer triggers of other users wait: the engine cannot keep up, and its page is long gone."""
+
+    age_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Empty:
     """The user's history holds no item that the catalogue knows, or nothing is left to recommend.
 
@@ -74,7 +83,7 @@ class Empty:
     unknown_items: tuple[ItemId, ...]
 
 
-Outcome = Computed | Superseded | AlreadyThere | Expired | Empty
+Outcome = Computed | Superseded | AlreadyThere | Expired | GivenUp | Empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,9 @@ class PrecomputeCandidates:
     """Turn one trigger into one stored candidate set, unless it is not worth computing.
 
     `wordings`: prompts, and what is left out of every list at this moment, in the words of each catalogue.
-    Raises StoreDown, StreamDown, EngineDown and EngineBusy (the trigger should come again), and what the
-    engine says of this one request alone.
+    `places`: how many are computed at once, and who is next; of one user never two.
+    Raises StoreDown, StreamDown, EngineDown, EngineBusy, and NoPlace where it waited in vain (the trigger should come
+    again), and what the engine says of this one request alone.
     """
 
     histories: HistoryStore
@@ -104,6 +114,7 @@ class PrecomputeCandidates:
     clock: Clock
     wordings: Wordings
     limits: Limits
+    places: Places
     newest: NewestTriggers = field(default_factory=NewestTriggers)
     turns: Turns = field(default_factory=Turns)
     traces: Traces = field(default_factory=Untraced)
@@ -118,14 +129,12 @@ class PrecomputeCandidates:
             return await self._traced(trigger)
 
     async def _traced(self, trigger: TriggerRequested) -> Outcome:
-        turn = self.turns.of(trigger.user_id)
-        async with turn:
-            try:
-                outcome = await self._outcome_of(trigger)
-            except RankGRError as error:
-                if not error.retriable:
-                    await self._settle(trigger)
-                raise
+        try:
+            outcome = await self._outcome_of(trigger)
+        except RankGRError as error:
+            if not error.retriable:
+                await self._settle(trigger)
+            raise
         match outcome:
             case Computed():
                 # Settled as soon as the list was stored.
@@ -133,16 +142,41 @@ class PrecomputeCandidates:
             case Superseded(request_id) if request_id == trigger.request_id:
                 # The same request told twice while the ledger was down: its later event still has to come.
                 pass
-            case AlreadyThere() | Expired() | Empty() | Superseded():
+            case AlreadyThere() | Expired() | GivenUp() | Empty() | Superseded():
                 await self._settle(trigger)
         return outcome
 
     async def _outcome_of(self, trigger: TriggerRequested) -> Outcome:
-        user = trigger.user_id
         stages = Stages.begin(self.clock, {"stream": float(max(0, self.clock.now_ms() - trigger.accepted_at))})
+        await self._remember(trigger)
+        if self.newest.successor_of(trigger) is not None:
+            return await self._without_a_place(trigger, Standing.PASSED)
+        waits = not self.places.has_one_for(trigger.user_id)
+        async with self.places.ask(trigger.user_id, TriggerAge.of(trigger)) as standing:
+            if standing is Standing.PLACE:
+                if waits:
+                    stages.end("waiting")
+                return await self._with_a_place(trigger, stages)
+        return await self._without_a_place(trigger, standing)
+
+    async def _remember(self, trigger: TriggerRequested) -> None:
         told = [PastInteraction(one.item_id, one.behavior, one.timestamp) for one in trigger.recent]
         if told:
-            await self.histories.remember(user, told)
+            # In the order in which they came: whoever is computed has what the user's earlier triggers told.
+            async with self.turns.of(trigger.user_id):
+                await self.histories.remember(trigger.user_id, told)
+
+    async def _without_a_place(self, trigger: TriggerRequested, standing: Standing) -> Outcome:
+        if standing is Standing.CLOSED:
+            raise NoPlace("this process ends: another one will compute it")
+        done = await self._not_worth_computing(trigger)
+        if done is None and standing is Standing.TOO_LONG:
+            # It waits on in the stream, where no process has to be alive for it.
+            raise NoPlace(f"no place for it within {self.places.longest_wait_s:g} s")
+        return done or GivenUp(self.clock.now_ms() - trigger.accepted_at)
+
+    async def _with_a_place(self, trigger: TriggerRequested, stages: Stages) -> Outcome:
+        user = trigger.user_id
         done = await self._not_worth_computing(trigger)
         if done is not None:
             return done

@@ -44,6 +44,8 @@ class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, Client
     ttl_s: PositiveFloat = Field(default=86_400.0, allow_inf_nan=False)
     previous_ttl_s: PositiveFloat = Field(default=120.0, allow_inf_nan=False)
     concurrency: PositiveInt = 16
+    # With those that are given back, no more than one process holds of a Kafka topic: else it would not see the newest.
+    waiting: int = Field(default=64, ge=1, le=200)
     max_attempts: PositiveInt = 200
     retry_after_s: PositiveFloat = Field(default=15.0, allow_inf_nan=False)
     retry_delay_s: PositiveFloat = Field(default=0.5, allow_inf_nan=False)
@@ -52,6 +54,24 @@ class PrecomputeSettings(ProcessSettings, StreamSettings, BundleSettings, Client
     history_ttl_s: PositiveFloat = Field(
         default=2_592_000.0, allow_inf_nan=False, validation_alias="RANKGR_HISTORY_TTL_S"
     )
+
+    @property
+    def longest_wait_s(self) -> float:
+        """How long a trigger may wait for a place: with the engine call after it, it is settled before it is due.
+
+        At most a third of that time; half of what a long engine call leaves, and never so little that it only comes
+        and goes.
+        """
+        left_s = self.retry_after_s - self.engine_deadline_ms / 1000
+        return min(self.max_age_s, self.retry_after_s / 3, max(left_s / 2, self.retry_after_s / 10))
+
+    @property
+    def held(self) -> int:
+        """How many triggers are taken from the stream at once.
+
+        More than may work and wait: the newest can only go first if there is room to see them.
+        """
+        return 2 * self.concurrency + self.waiting
 
     @property
     def engine_urls(self) -> tuple[str, ...]:

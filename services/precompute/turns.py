@@ -1,4 +1,4 @@
-"""One at a time per user: two triggers of one user never compute side by side in one process."""
+"""One at a time per user, in the order in which they came: what triggers tell of a user is remembered so."""
 
 from __future__ import annotations
 

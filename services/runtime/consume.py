@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
@@ -100,9 +101,10 @@ async def consume(  # noqa: PLR0913 - each is a decision of its own that only th
     """Run until `stop`, then finish what is in flight.
 
     At most `concurrency` effects run at once.  A retriable error gives the delivery back until its attempt
-    reaches `max_attempts`, then buries it; any other RankGRError buries it at once.  An exception that is no
-    RankGRError is a bug: it is logged with its trace and treated as retriable.  While the stream is down the
-    loop pauses, 0.05 s doubling up to 2 s, half of it by chance (`random`).
+    reaches `max_attempts`, then buries it; one that says that nothing was tried gives it back at every attempt;
+    any other RankGRError buries it at once.  An exception that is no RankGRError is a bug: it is logged with its
+    trace and treated as retriable.  While the stream is down the loop pauses, 0.05 s doubling up to 2 s, half of
+    it by chance (`random`).
     """
     await _Loop(consumer, effect, concurrency, max_attempts, random, watch).run(stop)
 
@@ -163,13 +165,13 @@ class _Loop(Generic[D]):
         """Let one delivery take effect and tell the stream; what it does not hear, it delivers again."""
         began = perf_counter()
         self._note_queued(delivery)
-        reason, final = await self._failure_of(delivery)
+        reason, attempts = await self._failure_of(delivery)
         self._note_effect(perf_counter() - began)
         try:
             if reason is None:
                 await self.consumer.ack(delivery)
                 self._note_settled("acked")
-            elif final or delivery.attempt >= self.max_attempts:
+            elif delivery.attempt >= attempts:
                 await self.consumer.bury(delivery, reason)
                 self._note_settled("buried")
                 _log.warning("buried", extra=_about(delivery, reason))
@@ -181,16 +183,21 @@ class _Loop(Generic[D]):
             self._note_settled("unsettled")
             _log.warning("not settled", extra=_about(delivery, str(error)))
 
-    async def _failure_of(self, delivery: D) -> tuple[str | None, bool]:
-        """Why the effect failed (None: it did not), and whether another attempt is pointless."""
+    async def _failure_of(self, delivery: D) -> tuple[str | None, float]:
+        """Why the effect failed (None: it did not), and how many attempts such a failure is worth."""
         try:
             await self.effect(delivery)
         except RankGRError as error:
-            return f"{type(error).__name__}: {error}", not error.retriable
+            return f"{type(error).__name__}: {error}", self._worth(error)
         except Exception as error:  # noqa: BLE001 - a bug in one effect must not stop the others; it is logged and counted
             _log.exception("effect failed unexpectedly", extra=_about(delivery, type(error).__name__))
-            return f"unexpected {type(error).__name__}", False
-        return None, False
+            return f"unexpected {type(error).__name__}", self.max_attempts
+        return None, 0
+
+    def _worth(self, error: RankGRError) -> float:
+        if not error.retriable:
+            return 0
+        return self.max_attempts if error.tried else inf
 
     async def _note_lag(self) -> None:
         now = perf_counter()

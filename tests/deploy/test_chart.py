@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from services.precompute.settings import PrecomputeSettings
 from services.runtime.lifecycle import GRACEFUL_S
 from services.runtime.settings import ProcessSettings, read_settings, variables_of
 
@@ -253,6 +254,13 @@ def test_precompute_scales_on_the_lag_of_its_own_group() -> None:
     [auth] = of_kind(example("production"), "TriggerAuthentication").values()
     assert trigger["authenticationRef"]["name"] == auth["metadata"]["name"]
     assert {one["parameter"] for one in auth["spec"]["secretTargetRef"]} == {"username", "password", "ca"}
+
+
+def test_precompute_scales_before_it_gives_triggers_up() -> None:
+    settings = PrecomputeSettings.model_construct()
+    [scaler] = of_kind(example("production"), "ScaledObject").values()
+    [trigger] = scaler["spec"]["triggers"]
+    assert int(trigger["metadata"]["lagThreshold"]) < settings.concurrency + settings.waiting
 
 
 @EXAMPLES

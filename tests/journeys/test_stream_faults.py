@@ -275,6 +275,8 @@ async def test_of_two_precompute_processes_one_is_killed_in_mid_batch_and_nothin
         "RANKGR_REDIS_URL": cache.url,
         "RANKGR_BUNDLE": str(micro_bundle),
         "RANKGR_PRECOMPUTE_RETRY_AFTER_S": "2",
+        # Some are at the engine and others wait for a place.
+        "RANKGR_PRECOMPUTE_CONCURRENCY": "4",
     } | broker.told()
     engine, told["RANKGR_PRECOMPUTE_ENGINE_URL"] = await serve("engine", told, start, client, eventually)
     doomed, _ = await serve("precompute", told, start, client, eventually)

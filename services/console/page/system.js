@@ -38,7 +38,7 @@ function showNumbers(now) {
     : unheard("Retrieval"));
   fill(byId("triggers"), now.triggers
     ? shares(now.triggers, [["computed", "good"], ["superseded", "plain"], ["already_there", "plain"], ["empty", "plain"],
-      ["expired", "bad"]], "No trigger came yet.")
+      ["given_up", "bad"], ["expired", "bad"]], "No trigger came yet.")
     : unheard("Precompute"));
   if (now.engine) {
     byId("triggers").append(el("p", { className: "note" },

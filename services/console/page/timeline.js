@@ -4,6 +4,7 @@ import { el, milliseconds } from "./dom.js";
 
 const PARTS = [
   ["stream", "In the stream", "way"],
+  ["waiting", "Waits for a place", "way"],
   ["prompt", "Taken, prompt", "way"],
   ["queue", "Engine queue", "way"],
   ["prefill", "Prefill", "model"],

@@ -15,6 +15,7 @@ from contracts.errors import (
     EngineBusy,
     EngineDown,
     EngineFailed,
+    NoPlace,
     NothingToRecommend,
     RankGRError,
     StreamDown,
@@ -24,11 +25,19 @@ from contracts.messages import TriggerRequested
 from services.gateways.history.port import PastInteraction
 from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.precompute.newest_triggers import NewestTriggers
-from services.precompute.precompute_candidates import AlreadyThere, Computed, Empty, Expired, Superseded
-from services.precompute.turns import Turns
+from services.precompute.places import Places
+from services.precompute.precompute_candidates import (
+    AlreadyThere,
+    Computed,
+    Empty,
+    Expired,
+    GivenUp,
+    Outcome,
+    Superseded,
+)
 from services.precompute.wording import Wordings
 
-from .world import USER, DownLedger, World
+from .world import USER, DownLedger, EngineOnHold, World
 
 CLICK = Behavior.CLICK
 
@@ -275,8 +284,8 @@ async def test_a_list_that_a_newer_one_overtook_is_not_stored() -> None:
     older = await world.announced(world.trigger("r-1"))
     world.clock.advance(1)
     newer = world.trigger("r-2")
-    # Another process, with its own turns and its own view of what is newest, on the same store and engine.
-    elsewhere = replace(world.precompute, newest=NewestTriggers(), turns=Turns())
+    # Another process, with its own places and its own view of what is newest, on the same store and engine.
+    elsewhere = replace(world.precompute, newest=NewestTriggers(), places=Places(16, 64, 5.0))
     slow = asyncio.Event()
     engine = SlowEngine(world.engine, slow)
     overtaken = asyncio.ensure_future(replace(world.precompute, engine=engine)(older))
@@ -326,3 +335,132 @@ async def test_what_is_left_out_now_goes_with_the_request() -> None:
     await precompute(world.trigger("r-2"))
     assert [asked.item_filter for asked in world.engine.asked] == [None, b"\x0c\x00"]
     assert {asked.catalog_version for asked in world.engine.asked} == {world.catalog.version}
+
+
+class Crowd:
+    """A world whose engine is on hold, and triggers on their way, each a second after the one before."""
+
+    def __init__(self, places: Places) -> None:
+        self.world = World(places=places)
+        self.engine = EngineOnHold(self.world.engine)
+        self.precompute = replace(self.world.precompute, engine=self.engine)
+
+    async def come(self, *users: str) -> list[asyncio.Task[Outcome]]:
+        """One trigger of each, announced and noted as the consumer does it."""
+        on_their_way = []
+        for number, user in enumerate(users):
+            self.world.clock.advance(1)
+            trigger = await self.world.announced(self.world.trigger(f"r-{user}-{number}", user=user))
+            self.precompute.newest.note(trigger)
+            on_their_way.append(asyncio.ensure_future(self.precompute(trigger)))
+            for _ in range(10):
+                await asyncio.sleep(0)
+        return on_their_way
+
+
+async def test_with_one_place_the_newest_goes_first_and_everybody_s_history_is_kept() -> None:
+    crowd = Crowd(Places(1, 8, 60.0))
+    tasks = await crowd.come("first", "a", "b", "c")
+    crowd.engine.let_go.set()
+    assert all(isinstance(one, Computed) for one in await asyncio.gather(*tasks))
+    assert crowd.engine.asked == ["first", "c", "b", "a"]
+    assert crowd.engine.most_inside == 1
+
+
+async def test_a_list_that_had_to_wait_says_for_how_long() -> None:
+    crowd = Crowd(Places(1, 8, 60.0))
+    tasks = await crowd.come("first", "a")
+    crowd.world.clock.advance(2)
+    crowd.engine.let_go.set()
+    await asyncio.gather(*tasks)
+    first, waited = await crowd.world.told()
+    assert "waiting" not in first.stages_ms
+    assert (waited.stages_ms["stream"], waited.stages_ms["waiting"]) == (0.0, 2000.0)
+
+
+async def test_a_newer_trigger_settles_the_waiting_one_of_its_user_while_all_places_are_taken() -> None:
+    crowd = Crowd(Places(1, 8, 60.0))
+    first, older, newer = await crowd.come("other", "u", "u")
+    assert await older == Superseded(RequestId("r-u-2"))
+    assert await crowd.world.is_settled("r-u-1")
+    crowd.engine.let_go.set()
+    await asyncio.gather(first, newer)
+    assert crowd.engine.asked == ["other", "u"]
+
+
+async def test_a_newer_trigger_of_who_is_being_computed_waits_for_that_and_then_computes() -> None:
+    crowd = Crowd(Places(4, 8, 60.0))
+    older, newer, newest = await crowd.come("u", "u", "u")
+    assert await newer == Superseded(RequestId("r-u-2"))
+    assert crowd.engine.most_inside == 1
+    crowd.engine.let_go.set()
+    assert isinstance(await older, Computed)
+    assert isinstance(await newest, Computed)
+    head = await crowd.world.store.head(USER)
+    assert head is not None
+    assert head.request_id == "r-u-2"
+
+
+async def test_the_oldest_is_given_up_where_too_many_wait_and_nobody_waits_for_its_list_any_more() -> None:
+    crowd = Crowd(Places(1, 2, 60.0))
+    tasks = await crowd.come("first", "a", "b", "c")
+    assert await tasks[1] == GivenUp(2000)
+    assert await crowd.world.is_settled("r-a-1", "a")
+    assert await crowd.world.histories.recent(UserId("a")) != []
+    crowd.engine.let_go.set()
+    await asyncio.gather(*tasks)
+    assert crowd.engine.asked == ["first", "c", "b"]
+
+
+async def test_one_that_waited_too_long_comes_again_and_its_page_may_still_wait_for_it() -> None:
+    crowd = Crowd(Places(1, 2, 0.01))
+    first, waiting = await crowd.come("first", "a")
+    with pytest.raises(NoPlace) as raised:
+        await waiting
+    assert raised.value.retriable
+    assert not await crowd.world.is_settled("r-a-1", "a")
+    crowd.engine.let_go.set()
+    await first
+
+
+async def test_one_that_comes_again_while_it_waits_is_computed_once() -> None:
+    crowd = Crowd(Places(1, 4, 60.0))
+    [first] = await crowd.come("first")
+    trigger = await crowd.world.announced(crowd.world.trigger("r-a", user="a"))
+    twins = [asyncio.ensure_future(crowd.precompute(trigger)) for _ in range(2)]
+    crowd.engine.let_go.set()
+    outcomes = await asyncio.gather(*twins)
+    assert [type(one) for one in outcomes] == [Computed, AlreadyThere]
+    assert crowd.engine.asked == ["first", "a"]
+    await first
+
+
+async def test_one_that_waited_until_it_was_too_old_has_expired() -> None:
+    crowd = Crowd(Places(1, 2, 0.01))
+    first, waiting = await crowd.come("first", "a")
+    crowd.world.clock.advance(61)
+    assert isinstance(await waiting, Expired)
+    crowd.engine.let_go.set()
+    await first
+
+
+async def test_at_the_end_those_that_wait_come_again_and_what_was_begun_is_finished() -> None:
+    places = Places(1, 2, 60.0)
+    crowd = Crowd(places)
+    begun, waiting = await crowd.come("first", "a")
+    places.close()
+    with pytest.raises(NoPlace) as raised:
+        await waiting
+    assert raised.value.retriable
+    crowd.engine.let_go.set()
+    assert isinstance(await begun, Computed)
+
+
+async def test_a_failure_gives_its_place_back() -> None:
+    crowd = Crowd(Places(1, 2, 60.0))
+    crowd.world.engine.failures = [EngineBusy(1)]
+    failing, waiting = await crowd.come("first", "a")
+    crowd.engine.let_go.set()
+    with pytest.raises(EngineBusy):
+        await failing
+    assert isinstance(await waiting, Computed)

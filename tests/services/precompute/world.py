@@ -19,8 +19,9 @@ from services.gateways.candidate_store.in_memory import MemoryCandidateStore
 from services.gateways.event_stream.in_memory import MemoryEventStream
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.history.in_memory import MemoryHistoryStore
-from services.gateways.inference.port import EngineAnswer, EngineRequest
+from services.gateways.inference.port import EngineAnswer, EngineRequest, InferenceEngine
 from services.gateways.trigger_ledger.in_memory import MemoryTriggerLedger
+from services.precompute.places import Places
 from services.precompute.precompute_candidates import Limits, PrecomputeCandidates
 from services.precompute.prompt_of_user import PromptOfUser
 from services.precompute.wording import Wording, Wordings
@@ -66,10 +67,41 @@ class TellingEngine:
         """Nothing to free."""
 
 
+class EngineOnHold:
+    """Answers as another does, once it is let go; counts who is inside."""
+
+    def __init__(self, behind: InferenceEngine) -> None:
+        self.behind = behind
+        self.let_go = asyncio.Event()
+        self.asked: list[UserId] = []
+        self.inside = self.most_inside = 0
+
+    async def recommend(self, request: EngineRequest) -> EngineAnswer:
+        assert request.user_id is not None
+        self.asked.append(UserId(request.user_id))
+        self.inside += 1
+        self.most_inside = max(self.most_inside, self.inside)
+        await self.let_go.wait()
+        self.inside -= 1
+        return await self.behind.recommend(request)
+
+    async def ping(self) -> None:
+        """Always usable."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+
 class World:
     """A precompute use case and what it stands on."""
 
-    def __init__(self, *, exclude_purchased: bool = False, ledger: MemoryTriggerLedger | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        exclude_purchased: bool = False,
+        ledger: MemoryTriggerLedger | None = None,
+        places: Places | None = None,
+    ) -> None:
         self._groups = 0
         self.clock = ManualClock()
         self.histories = MemoryHistoryStore(self.clock)
@@ -87,6 +119,7 @@ class World:
             stream=self.stream,
             clock=self.clock,
             wordings=self.wordings,
+            places=places or Places(16, 64, 5.0),
             limits=Limits(max_age_ms=60_000, deadline_ms=5_000, exclude_purchased=exclude_purchased),
         )
 

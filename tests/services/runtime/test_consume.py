@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts.errors import BadMessage, EngineBusy, StreamDown
+from contracts.errors import BadMessage, EngineBusy, NoPlace, StreamDown
 from contracts.messages import DeadLetter
 from services.gateways.event_stream.in_memory import MemoryConsumer, MemoryEventStream
 from services.gateways.event_stream.limits import StreamLimits
@@ -149,6 +149,22 @@ async def test_a_retriable_error_is_tried_again_and_buried_after_the_last_attemp
     [letter] = await letters_of(stream)
     assert (letter.payload, letter.attempts) == ("never", 3)
     assert letter.reason.startswith("EngineBusy: ")
+
+
+async def test_what_was_not_even_tried_comes_again_however_often_and_is_never_buried(
+    stream: MemoryEventStream, consumer: MemoryConsumer
+) -> None:
+    attempts: list[int] = []
+    await stream.publish("triggers", "u", b"waits")
+
+    async def effect(delivery: Delivery) -> None:
+        attempts.append(delivery.attempt)
+        if delivery.attempt < 6:
+            raise NoPlace("not its turn")
+
+    await run_until_settled(consumer, effect)
+    assert attempts == [1, 2, 3, 4, 5, 6]
+    assert await letters_of(stream) == []
 
 
 async def test_a_bug_in_an_effect_is_logged_with_its_trace_and_buried_by_its_type_only(
