@@ -153,12 +153,11 @@ class BuildBundle:
         return look
 
     def _neighbours(self, logs: Logs) -> tuple[Neighbours | None, NeighbourOrder | None]:
-        if isinstance(logs, UserShards):
+        """Both, or neither where the recipe asks for none.  Raises BadConfig for a log in pieces, BadDataSet."""
+        if isinstance(logs, UserShards) or len(logs) != 1:
             refuse_neighbours(self.recipe)
             return None, None
-        [log] = logs
-        made = made_neighbours(log, self.source.name, self.recipe)
-        return made or (None, None)
+        return made_neighbours(logs[0], self.source.name, self.recipe) or (None, None)
 
     def _evaluate(
         self, network: RankGRNetwork, fmt: PromptFormat, catalog: Catalog, logs: Logs, neighbours: Neighbours | None

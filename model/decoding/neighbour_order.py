@@ -71,9 +71,10 @@ class NeighbourOrdering:
         total = said_P.sum()
         if not len(sid_K) or total <= 0:
             return np.zeros(len(sid_K))
-        order_K = np.argsort(sid_K)
-        place_P = np.minimum(np.searchsorted(sid_K, self.to_sid[pair_P], sorter=order_K), len(sid_K) - 1)
-        listed_P = sid_K[order_K][place_P] == self.to_sid[pair_P]
+        order_K, to_P = np.argsort(sid_K), self.to_sid[pair_P]
+        rising_K = sid_K[order_K]
+        place_P = np.minimum(np.searchsorted(rising_K, to_P), len(sid_K) - 1)
+        listed_P = rising_K[place_P] == to_P
         share_K = np.empty(len(sid_K))
         share_K[order_K] = np.bincount(place_P[listed_P], said_P[listed_P], len(sid_K)) / total
         return share_K

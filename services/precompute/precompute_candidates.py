@@ -68,7 +68,7 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Too many newer triggers of other users wait: the engine cannot keep up, and its page is long gone."""
+    """Too many newer triggers of other users wait: more come than the engine makes lists."""
 
     age_ms: int
 

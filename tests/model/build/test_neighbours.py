@@ -16,6 +16,7 @@ from model.build.recipe import NeighboursConfig, PromptConfig
 from model.bundle.read import read_bundle
 from model.data.data_set import DataSet
 from model.data.synthetic import make_marketplace
+from model.data.timelines import held_out
 from model.decoding.two_stage import TwoStageDecoder
 from model.evaluation.recommender import Generative
 from model.semantic_id.neighbours import Neighbours
@@ -124,5 +125,12 @@ def test_a_built_bundle_orders_its_lists_by_them(tmp_path: Path) -> None:
     ).read_bytes()
     assert manifest.metrics != plain.metrics
     assert manifest.model_version != plain.model_version
-    decoder = TwoStageDecoder(bundle.network(), bundle.catalog, neighbours=bundle.neighbours)
-    assert Generative(decoder, bundle.prompt_format, bundle.catalog)([]) == []
+    users = list(held_out(market))[:6]
+    ordered, alone = (
+        Generative(
+            TwoStageDecoder(bundle.network(), bundle.catalog, neighbours=some), bundle.prompt_format, bundle.catalog
+        )(users)
+        for some in (bundle.neighbours, None)
+    )
+    assert [one.item_R.tolist() for one in ordered] != [one.item_R.tolist() for one in alone]
+    assert [set(one.item_R.tolist()) for one in ordered] == [set(one.item_R.tolist()) for one in alone]

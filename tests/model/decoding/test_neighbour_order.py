@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model.decoding.neighbour_order import NeighbourOrdering
 from model.decoding.reference import ReferenceDecoder
-from model.decoding.request import DecodeRequest, DecodeResult
+from model.decoding.request import DecodeRequest
 from model.decoding.two_stage import TwoStageDecoder
 from model.network.config import NeighbourOrder
 from model.semantic_id.catalog import Catalog
@@ -142,9 +142,3 @@ def test_gains_lie_between_the_floor_and_all_there_is(seed: int) -> None:
     # In any order of asking the same.
     backwards = ordering.gains(request.tokens, np.arange(len(trie.sids))[::-1])
     np.testing.assert_array_equal(gains[::-1], backwards)
-
-
-def test_a_result_is_one() -> None:
-    world = WORLDS["two levels"]
-    answer = TwoStageDecoder(world.network(), world.catalog(), neighbours=world.neighbours())(histories_of(world, 3))
-    assert all(isinstance(one, DecodeResult) for one in answer)

@@ -14,20 +14,14 @@ from prometheus_client import CollectorRegistry
 
 from contracts.ids import UserId
 from contracts.messages import Topic
-from services.gateways.event_stream.in_kafka import KafkaEventStream
-from services.gateways.event_stream.in_memory import MemoryEventStream
-from services.gateways.event_stream.in_redis import RedisEventStream
-from services.gateways.event_stream.kafka.membership import GroupTimes
-from services.gateways.event_stream.kafka.publisher import PublishLimits
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.event_stream.port import Delivery, EventConsumer, EventStream
 from services.precompute.consumer import GROUP, ConsumeTriggers
 from services.precompute.metrics import PrecomputeMetrics
 from services.precompute.places import Places
 from services.precompute.settings import PrecomputeSettings
-from services.runtime.clock import SystemClock
 from services.runtime.consume import consume
-from tests.kafka_broker import create_topics
+from tests.each_stream import EACH_STREAM, kafka_of, stream_of
 from tests.kafka_notes import NotesProxy
 
 from .world import EngineOnHold, World
@@ -35,12 +29,11 @@ from .world import EngineOnHold, World
 Eventually = Callable[[Callable[[], Awaitable[bool]], float], Awaitable[None]]
 # Nothing here is due again before it is given back, however busy the machine is.
 LIMITS = StreamLimits(retry_after_s=60.0, retry_delay_s=0.02)
-KAFKA_TIMES = GroupTimes(session_s=1.0, heartbeat_s=0.1)
 PLACES, WAITING = 2, 4
 WITHIN_S = 30.0
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis), "kafka"])
+@pytest.fixture(params=EACH_STREAM)
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -49,25 +42,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def kafka(kind: str) -> Iterator[NotesProxy | None]:
     """A broker of the test's own, where it is about Kafka."""
-    if kind != "kafka":
-        yield None
-        return
-    proxy = NotesProxy.start()
-    create_topics(proxy.bootstrap)
-    yield proxy
-    proxy.stop()
+    with kafka_of(kind) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 async def stream(kind: str, kafka: NotesProxy | None, request: pytest.FixtureRequest) -> AsyncIterator[EventStream]:
-    made: EventStream
-    if kafka is not None:
-        publishing = PublishLimits(within_s=5.0)
-        made = KafkaEventStream(kafka.place, SystemClock(), limits=LIMITS, publishing=publishing, times=KAFKA_TIMES)
-    elif kind == "memory":
-        made = MemoryEventStream(SystemClock(), LIMITS)
-    else:
-        made = RedisEventStream.connect(request.getfixturevalue("redis_url"), SystemClock(), limits=LIMITS)
+    made = stream_of(kind, kafka, request, LIMITS)
     yield made
     await made.close()
 

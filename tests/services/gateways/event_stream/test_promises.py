@@ -8,24 +8,15 @@ from dataclasses import dataclass
 import pytest
 
 from contracts.messages import DeadLetter
-from services.gateways.event_stream.in_kafka import KafkaEventStream
-from services.gateways.event_stream.in_memory import MemoryEventStream
-from services.gateways.event_stream.in_redis import RedisEventStream
-from services.gateways.event_stream.kafka.membership import GroupTimes
-from services.gateways.event_stream.kafka.publisher import PublishLimits
 from services.gateways.event_stream.limits import StreamLimits
 from services.gateways.event_stream.port import Delivery, EventConsumer, EventStream
-from services.runtime.clock import SystemClock
-from tests.kafka_broker import create_topics
+from tests.each_stream import EACH_STREAM, kafka_of, stream_of
 from tests.kafka_notes import NotesProxy
 
 # Short enough that a test can wait for a redelivery, which `receive` itself does.
 LIMITS = StreamLimits(retry_after_s=0.3, retry_delay_s=0.1)
 # A Kafka group needs a moment to notice that a member is gone, and to hand out its partitions.
 KAFKA_LIMITS = StreamLimits(retry_after_s=1.0, retry_delay_s=0.1)
-# The machine of the tests may be busy.
-KAFKA_PUBLISHING = PublishLimits(within_s=5.0)
-KAFKA_TIMES = GroupTimes(session_s=1.0, heartbeat_s=0.1)
 WAIT_S = 10.0
 
 
@@ -44,7 +35,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis), "kafka"])
+@pytest.fixture(params=EACH_STREAM)
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -63,26 +54,13 @@ def at_once_s(kind: str) -> float:
 @pytest.fixture
 def kafka(kind: str) -> Iterator[NotesProxy | None]:
     """A broker of the test's own, where it is about Kafka."""
-    if kind != "kafka":
-        yield None
-        return
-    proxy = NotesProxy.start()
-    create_topics(proxy.bootstrap)
-    yield proxy
-    proxy.stop()
+    with kafka_of(kind) as proxy:
+        yield proxy
 
 
 @pytest.fixture
 async def stream(kind: str, kafka: NotesProxy | None, request: pytest.FixtureRequest) -> AsyncIterator[EventStream]:
-    made: EventStream
-    if kafka is not None:
-        made = KafkaEventStream(
-            kafka.place, SystemClock(), limits=KAFKA_LIMITS, publishing=KAFKA_PUBLISHING, times=KAFKA_TIMES
-        )
-    elif kind == "memory":
-        made = MemoryEventStream(SystemClock(), LIMITS)
-    else:
-        made = RedisEventStream.connect(request.getfixturevalue("redis_url"), SystemClock(), limits=LIMITS)
+    made = stream_of(kind, kafka, request, KINDS[kind].limits)
     yield made
     await made.close()
 
